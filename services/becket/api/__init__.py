@@ -1,0 +1,1 @@
+"""Generated from protos/ by `make proto`; see docs/design/protos.md. Do not edit."""

@@ -1041,29 +1041,29 @@ class OfferRingRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    RING_FIELD_NUMBER: _builtins.int
-    CONFIGS_FIELD_NUMBER: _builtins.int
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    ENCODED_RING_FIELD_NUMBER: _builtins.int
+    CONFIGS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
-    """The cluster that the configs belong to."""
-    @_builtins.property
-    def ring(self) -> _types_pb2.Ring:
-        """The whole ring; unset where configs are enough."""
-
+    """The cluster; a member of another one refuses."""
+    encoded_ring: _builtins.bytes
+    """The whole ring, byte for byte as the ring object holds it: a member keeps it on its volume, and
+    from there a lost object is restored unchanged. Empty where configs are enough, or to ask.
+    """
     @_builtins.property
     def configs(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Config]:
-        """Single replica sets that have changed; the ring they belong to follows later."""
+        """Single replica sets that have changed; the ring that they belong to follows later."""
 
     def __init__(
         self,
         *,
-        ring: _types_pb2.Ring | None = ...,
-        configs: _abc.Iterable[_types_pb2.Config] | None = ...,
         cluster_id: _builtins.str = ...,
+        encoded_ring: _builtins.bytes = ...,
+        configs: _abc.Iterable[_types_pb2.Config] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ring", b"ring"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "configs", b"configs", "ring", b"ring"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "configs", b"configs", "encoded_ring", b"encoded_ring"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1076,16 +1076,20 @@ class OfferRingResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RING_VERSION_FIELD_NUMBER: _builtins.int
+    ENCODED_RING_FIELD_NUMBER: _builtins.int
     ring_version: _builtins.int
     """The newest ring version that the member knows now."""
+    encoded_ring: _builtins.bytes
+    """That ring, where it is newer than the one offered; empty otherwise."""
     def __init__(
         self,
         *,
         ring_version: _builtins.int = ...,
+        encoded_ring: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ring_version", b"ring_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoded_ring", b"encoded_ring", "ring_version", b"ring_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,32 +27,24 @@ class _MemberStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MemberSta
     DESCRIPTOR: _descriptor.EnumDescriptor
     MEMBER_STATE_UNSPECIFIED: _MemberState.ValueType  # 0
     """Never sent."""
-    MEMBER_STATE_JOINING: _MemberState.ValueType  # 1
-    """Named, but not yet given any copy."""
-    MEMBER_STATE_ACTIVE: _MemberState.ValueType  # 2
+    MEMBER_STATE_ACTIVE: _MemberState.ValueType  # 1
     """Holds copies and may be given more."""
-    MEMBER_STATE_DRAINING: _MemberState.ValueType  # 3
-    """Holds copies and is to lose them all."""
-    MEMBER_STATE_DRAINED: _MemberState.ValueType  # 4
-    """Holds no copy any more; may be stopped."""
-    MEMBER_STATE_GONE: _MemberState.ValueType  # 5
-    """Its disk is gone for good; it is being replaced."""
+    MEMBER_STATE_DRAINING: _MemberState.ValueType  # 2
+    """Still serves what it holds; every copy is to move away. It may be stopped when it holds none."""
+    MEMBER_STATE_GONE: _MemberState.ValueType  # 3
+    """Its disk is lost, or was given up: it never answers, and its copies are made anew elsewhere."""
 
 class MemberState(_MemberState, metaclass=_MemberStateEnumTypeWrapper):
     """What the ring says of a member. It is a wish of the planner and says nothing of liveness."""
 
 MEMBER_STATE_UNSPECIFIED: MemberState.ValueType  # 0
 """Never sent."""
-MEMBER_STATE_JOINING: MemberState.ValueType  # 1
-"""Named, but not yet given any copy."""
-MEMBER_STATE_ACTIVE: MemberState.ValueType  # 2
+MEMBER_STATE_ACTIVE: MemberState.ValueType  # 1
 """Holds copies and may be given more."""
-MEMBER_STATE_DRAINING: MemberState.ValueType  # 3
-"""Holds copies and is to lose them all."""
-MEMBER_STATE_DRAINED: MemberState.ValueType  # 4
-"""Holds no copy any more; may be stopped."""
-MEMBER_STATE_GONE: MemberState.ValueType  # 5
-"""Its disk is gone for good; it is being replaced."""
+MEMBER_STATE_DRAINING: MemberState.ValueType  # 2
+"""Still serves what it holds; every copy is to move away. It may be stopped when it holds none."""
+MEMBER_STATE_GONE: MemberState.ValueType  # 3
+"""Its disk is lost, or was given up: it never answers, and its copies are made anew elsewhere."""
 Global___MemberState: _TypeAlias = MemberState  # noqa: Y015
 
 @_typing.final
@@ -261,8 +253,10 @@ class Member(_message.Message):
     """The failure zone; empty where there are no zones."""
     node: _builtins.str
     """The machine; empty where unknown."""
-    weight: _builtins.float
-    """The share of copies that the member should hold, relative to the others; 1.0 is usual."""
+    weight: _builtins.int
+    """The share of copies that the member should hold, relative to the others; 1 to 10,000, usually
+    100.
+    """
     state: Global___MemberState.ValueType
     """What the ring says of the member."""
     def __init__(
@@ -274,7 +268,7 @@ class Member(_message.Message):
         address: _builtins.str = ...,
         zone: _builtins.str = ...,
         node: _builtins.str = ...,
-        weight: _builtins.float = ...,
+        weight: _builtins.int = ...,
         state: Global___MemberState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -329,31 +323,37 @@ class Ring(_message.Message):
 
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """The cluster; members refuse rings of another one."""
     version: _builtins.int
     """Goes up with every change of any partition or member."""
+    replicas: _builtins.int
+    """How many replicas each partition should have."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]:
-        """Every member, in no particular order."""
+        """Every member, by name."""
 
     @_builtins.property
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Config]:
-        """The replica set of each partition; the partition is the position in this list."""
+        """The replica set of each partition; the partition is the position in this list, whose length is
+        a power of two: the upper bits of a key's 64-bit hash are its partition.
+        """
 
     def __init__(
         self,
         *,
         cluster_id: _builtins.str = ...,
         version: _builtins.int = ...,
+        replicas: _builtins.int = ...,
         members: _abc.Iterable[Global___Member] | None = ...,
         partitions: _abc.Iterable[Global___Config] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "members", b"members", "partitions", b"partitions", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "members", b"members", "partitions", b"partitions", "replicas", b"replicas", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

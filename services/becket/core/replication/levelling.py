@@ -1,0 +1,217 @@
+"""Which buckets are settled, which members are level, and the work to make them so.
+
+Owns PROTOCOL R35, the digests of section 5, and what R34 asks of a coordinator. Works only in a
+FINAL config; replicas never copy among themselves. Invariants: a bucket is settled only by equal
+digests of a quorum with the coordinator's own among them; a member is level only when no write
+that is chosen lacks its ack.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, NamedTuple
+
+from becket.core.replication.digests import bucket_of
+from becket.core.replication.listing import Listing, Page, Walk
+from becket.core.replication.messages import Compare, Reply, Status
+from becket.core.replication.rounds import Chore, Task
+from becket.core.replication.versions import ZERO
+from becket.core.ring.config import Disk
+
+if TYPE_CHECKING:
+    from becket.core.replication.coordinator import Coordinator
+
+Digests = tuple[int | None, ...]
+
+
+class Trailing(NamedTuple):
+    """A chosen write that some members have not acked yet."""
+
+    key: bytes
+    missing: set[Disk]
+    since_us: int
+
+
+class Levelling:
+    """The comparison of replicas by digests, and what follows from it."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._c = coordinator
+        self._ctx = coordinator.ctx
+        self._buckets = coordinator.ctx.settings.buckets
+        everything = range(self._buckets)
+        self._settled: set[int] = set()
+        self._serial = 0
+        others = [d for d in coordinator.config.members if d != coordinator.ctx.disk]
+        self._lacking: dict[Disk, dict[int, int]] = {d: dict.fromkeys(everything, 0) for d in others}
+        self._trailing: dict[int, Trailing] = {}
+        self._compare_id = 0
+        self._compare_serial = 0
+        self._compared: dict[Disk, Digests] = {}
+        self._compare_us = 0
+        self._next_us = coordinator.ctx.now_us
+        self._listing: Listing | None = None
+        self._to_list: deque[int] = deque()
+        self._waiting: deque[bytes] = deque()
+        self._active: set[bytes] = set()
+        self._page_open = False
+        self._page_last = False
+
+    # What others ask
+
+    def is_settled(self, key: bytes) -> bool:
+        """Whether an untouched key of this bucket is fresh by default."""
+        if not self._settled:
+            return False
+        return bucket_of(key, self._buckets) in self._settled
+
+    def is_level(self, disk: Disk) -> bool:
+        """R34, R35: was level in this epoch, and lacks no write that is or may be chosen."""
+        return (
+            not self._lacking.get(disk, {0: 0})
+            and len(self._settled) == self._buckets
+            and not any(disk in trailing.missing for trailing in self._trailing.values())
+            and not self._c.keys.open_without(disk)
+        )
+
+    # Acks
+
+    def await_acks(self, round_id: int, key: bytes, missing: set[Disk]) -> None:
+        """A chosen write still lacks these acks; they may come, or it must be levelled."""
+        self._trailing[round_id] = Trailing(key, missing, self._ctx.now_us)
+
+    def acked(self, round_id: int, disk: Disk) -> None:
+        """A late ack of a chosen write."""
+        trailing = self._trailing.get(round_id)
+        if trailing is not None:
+            trailing.missing.discard(disk)
+            if not trailing.missing:
+                self._forget_trailing(round_id)
+
+    def _forget_trailing(self, round_id: int) -> None:
+        del self._trailing[round_id]
+        self._c.forget(round_id)
+
+    def _note_lacking(self, disk: Disk, key: bytes) -> None:
+        self._serial += 1
+        self._lacking[disk][bucket_of(key, self._buckets)] = self._serial
+
+    # Digests
+
+    def start(self, roots: dict[Disk, int | None]) -> None:
+        """Take the roots that came with the promises (section 5)."""
+        own = roots.get(self._ctx.disk)
+        equal = {d for d, root in roots.items() if root is not None and root == own}
+        if own is not None and self._c.config.quorum(equal):
+            self._settled = set(range(self._buckets))
+            for disk in equal - {self._ctx.disk}:
+                self._lacking[disk].clear()
+
+    def _compare(self) -> None:
+        c = self._c
+        self._compare_id = self._ctx.next_id()
+        self._compare_serial = self._serial
+        self._compared = {}
+        self._compare_us = self._ctx.now_us
+        c.ask_all(Compare(c.part.number, c.gen, c.epoch, self._compare_id, None), self._on_digests)
+
+    def _on_digests(self, disk: Disk, reply: Reply) -> None:
+        if reply.id != self._compare_id or reply.status is not Status.OK:
+            return
+        self._compared[disk] = reply.digests
+        if len(self._compared) == len(self._c.config.members):
+            self._judge()
+
+    def _judge(self) -> None:
+        """Settle, clear and list by the digests that have come."""
+        self._c.forget(self._compare_id)
+        self._compare_id = 0
+        compared, own_disk = self._compared, self._ctx.disk
+        own = compared.get(own_disk)
+        self._next_us = self._ctx.now_us + self._ctx.settings.compare_us
+        if own is None:
+            self._next_us = self._ctx.now_us + self._ctx.settings.resend_us
+            return
+        settled = set()
+        for bucket in range(self._buckets):
+            equal = {d for d, digests in compared.items() if digests[bucket] == own[bucket]}
+            if own[bucket] is not None and own_disk in equal and self._c.config.quorum(equal):
+                settled.add(bucket)
+            elif bucket not in self._settled:
+                self._to_list.append(bucket)
+        self._settled |= settled
+        self._c.keys.settle(settled)
+        for disk, lacking in self._lacking.items():
+            self._judge_member(compared.get(disk), own, lacking)
+        if self._to_list:
+            self._next_us = self._ctx.now_us
+
+    def _judge_member(self, theirs: Digests | None, own: Digests, lacking: dict[int, int]) -> None:
+        if theirs is None:
+            if lacking:
+                self._next_us = self._ctx.now_us + self._ctx.settings.sweep_us
+            return
+        for bucket in range(self._buckets):
+            if theirs[bucket] == own[bucket] and own[bucket] is not None:
+                # An ack missed since the digests were asked for is not in them.
+                if lacking.get(bucket, self._serial + 1) <= self._compare_serial:
+                    del lacking[bucket]
+            else:
+                lacking.setdefault(bucket, 0)
+                if bucket not in self._to_list:
+                    self._to_list.append(bucket)
+
+    # Levelling
+
+    def on_key(self, key: bytes) -> None:
+        """A key's levelling has ended, well or not: the next comparison tells."""
+        self._active.discard(key)
+
+    def tick(self) -> None:
+        """Note missing acks, compare when it is time, list what differs, feed what was listed."""
+        now, settings = self._ctx.now_us, self._ctx.settings
+        for round_id, trailing in list(self._trailing.items()):
+            if now - trailing.since_us >= settings.resend_us:
+                for disk in sorted(trailing.missing):
+                    self._note_lacking(disk, trailing.key)
+                self._forget_trailing(round_id)
+                self._next_us = min(self._next_us, now + settings.resend_us)
+        if self._compare_id:
+            if now - self._compare_us >= 2 * settings.resend_us:
+                self._judge()
+            return
+        if self._listing is not None:
+            self._listing.tick()
+        self._feed()
+        if self._listing is None and not self._to_list and now >= self._next_us:
+            self._compare()
+
+    def _feed(self) -> None:
+        while self._waiting and len(self._active) < self._ctx.settings.copy_window:
+            key = self._waiting.popleft()
+            self._active.add(key)
+            self._c.keys.add_task(key, Task(Chore.LEVEL, ZERO))
+        if self._waiting or self._active:
+            return
+        if self._listing is not None and self._page_last:
+            self._listing = None
+            self._page_open = self._page_last = False
+            if not self._to_list:
+                self._next_us = self._ctx.now_us + self._ctx.settings.resend_us
+        elif self._listing is not None and self._page_open:
+            self._page_open = False
+            self._listing.resume()
+        if self._listing is None and self._to_list:
+            walk = Walk(self._to_list.popleft(), self._c.config.members, self._enough, patient=True)
+            self._listing = Listing(self._c, walk, self._on_page)
+            self._listing.resume()
+
+    def _enough(self, disks: AbstractSet[Disk]) -> bool:
+        return self._ctx.disk in disks and self._c.config.quorum(disks)
+
+    def _on_page(self, page: Page) -> None:
+        self._page_open, self._page_last = True, page.last
+        for key, versions in page.keys.items():
+            if len(versions) < len(page.asked) or len(set(versions.values())) > 1:
+                self._waiting.append(key)

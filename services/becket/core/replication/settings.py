@@ -1,0 +1,90 @@
+"""Every time and limit of the replication core, frozen, with the relations between them checked.
+
+Units are in the names: microseconds on the monotonic clock, milliseconds on the wall clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from becket.core.errors import InvalidInputError
+
+MS = 1000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Times and limits; the defaults are for a cluster on one local network.
+
+    Raises InvalidInputError naming the field when a relation between two fields is broken.
+    """
+
+    lease_us: int = 400 * MS
+    """D of R22-R25; at most one second, because the quarantine after a start is that long."""
+    clock_rate_error: float = 0.01
+    """Rho: bound of the clock rate's error against real time, on both sides."""
+    quarantine_us: int = 1000 * MS
+    suspicion_us: int = 400 * MS
+    stand_step_us: int = 40 * MS
+    """Replica number k of a partition's order stands k steps later than the first."""
+    stand_unlevel_us: int = 300 * MS
+    """A member that is not level stands this much later than a level one (R11)."""
+    candidature_us: int = 1500 * MS
+    would_promise_us: int = 100 * MS
+    claim_us: int = 130 * MS
+    resend_us: int = 100 * MS
+    round_us: int = 1000 * MS
+    """A write that no quorum has taken for so long is given up as unknown (R15)."""
+    isolation_us: int = 1200 * MS
+    """A coordinator that has heard no quorum for so long steps down."""
+    drain_us: int = 50 * MS
+    """A hand-over waits this long for operations that have started (R24)."""
+    park_us: int = 100 * MS
+    """A hand-over holds new operations this long for the successor (R24)."""
+    gossip_us: int = 1000 * MS
+    purge_age_us: int = 60_000 * MS
+    sweep_us: int = 1000 * MS
+    compare_us: int = 30_000 * MS
+    return_us: int = 1000 * MS
+    """How often a coordinator looks whether the first of the order should have it back."""
+    buckets: int = 64
+    page_keys: int = 256
+    copy_window: int = 64
+    """Keys that background work (copy, levelling, purge) has under way in a partition."""
+    queue_limit: int = 1000
+    """Attempts waiting for one key; beyond it they are refused as overload."""
+    park_limit: int = 10_000
+    fold_limit: int = 64
+    """Writes of one key that are joined into one Accept (R14a)."""
+    fresh_limit: int = 10_000
+    """Keys of one partition whose chosen cell is remembered."""
+    records_kept: int = 8
+    records_limit: int = 64
+    record_age_ms: int = 5000
+
+    def __post_init__(self) -> None:
+        """Check each relation; the names of the fields are in the message."""
+        _check(0 < self.lease_us <= 1_000_000, "lease_us", "must be within 1 s (R22)")
+        _check(self.lease_us <= self.quarantine_us, "quarantine_us", "must not be under lease_us")
+        _check(self.lease_us <= self.suspicion_us, "suspicion_us", "must not be under lease_us")
+        _check(self.claim_us < self.lease_us, "claim_us", "must be under lease_us")
+        _check(0 <= self.clock_rate_error < 0.5, "clock_rate_error", "must be in [0, 0.5)")
+        _check(self.drain_us < self.park_us, "park_us", "must be over drain_us")
+        _check(1 <= self.buckets <= 4096, "buckets", "must be in 1..4096")
+        _check(
+            0 < self.records_kept <= self.records_limit,
+            "records_limit",
+            "must not be under records_kept",
+        )
+        for name in ("page_keys", "copy_window", "queue_limit", "park_limit", "fold_limit"):
+            _check(getattr(self, name) > 0, name, "must be positive")
+
+    def lease_until(self, sent_us: int) -> int:
+        """When a lease that was asked for at ``sent_us`` ends for its owner (R23)."""
+        rho = self.clock_rate_error
+        return sent_us + int(self.lease_us * (1 - rho) / (1 + rho))
+
+
+def _check(holds: bool, field: str, problem: str) -> None:
+    if not holds:
+        raise InvalidInputError(field, problem)

@@ -1,0 +1,225 @@
+"""What a member keeps, as the core sees it: reads through a port, writes as data.
+
+Owns the durable shapes of PROTOCOL section 2 and the view of one step: reads see the step's own
+writes before the shell has applied them. Must not write anything itself. Invariant: the digest
+of a bucket changes in the same transaction as its cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from becket.core.errors import BecketError
+from becket.core.replication.cells import Cell
+from becket.core.replication.digests import bucket_of, weigh
+from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
+from becket.core.ring.config import Config
+
+
+class CorruptCellError(BecketError):
+    """The stored cell fails its checksum; it is not ABSENT (R8)."""
+
+
+class PartitionRecord(NamedTuple):
+    """The durable state of one partition; it outlives the member's removal (section 2)."""
+
+    config: Config | None
+    promised: Epoch
+    floor: Version
+    since: int | None
+
+
+EMPTY = PartitionRecord(None, NO_EPOCH, ZERO, None)
+
+
+class PutRecord(NamedTuple):
+    """Store the partition's durable state."""
+
+    partition: int
+    record: PartitionRecord
+
+
+class PutCell(NamedTuple):
+    """Store a cell."""
+
+    partition: int
+    key: bytes
+    cell: Cell
+
+
+class DeleteCell(NamedTuple):
+    """Delete a cell."""
+
+    partition: int
+    key: bytes
+
+
+class ClearCells(NamedTuple):
+    """Delete every cell and every digest of a partition."""
+
+    partition: int
+
+
+class PutDigest(NamedTuple):
+    """Store the digest of one bucket."""
+
+    partition: int
+    bucket: int
+    digest: int
+
+
+Write = PutRecord | PutCell | DeleteCell | ClearCells | PutDigest
+
+
+class CellReader(Protocol):
+    """The engine, to read from. It shows every write that the shell has applied."""
+
+    def get(self, partition: int, key: bytes) -> Cell | None:
+        """The cell, None when ABSENT; raises CorruptCellError."""
+
+    def page(
+        self, partition: int, after: bytes | None, limit: int
+    ) -> list[tuple[bytes, Cell | None]]:
+        """Up to ``limit`` cells in order of key, after ``after``; None marks a corrupt one."""
+
+
+class Recovered(NamedTuple):
+    """What a member finds on its disk when it starts."""
+
+    records: Mapping[int, PartitionRecord]
+    digests: Mapping[int, Mapping[int, int]]
+
+
+class Store:
+    """One member's cells during a step, with the writes that the step has made so far."""
+
+    def __init__(self, reader: CellReader, recovered: Recovered, buckets: int) -> None:
+        self._reader = reader
+        self._buckets = buckets
+        self._digests: dict[int, list[int]] = {}
+        for partition, digests in recovered.digests.items():
+            self._digests[partition] = [digests.get(b, 0) for b in range(buckets)]
+        self._corrupt: dict[int, set[int]] = {}
+        self._written: dict[tuple[int, bytes], Cell | None] = {}
+        self._cleared: set[int] = set()
+        self._writes: list[Write] = []
+
+    def take(self) -> list[Write]:
+        """The writes of the step, in order, as one transaction; the view starts anew."""
+        writes, self._writes = self._writes, []
+        self._written.clear()
+        self._cleared.clear()
+        return writes
+
+    def get(self, partition: int, key: bytes) -> Cell | None:
+        """The cell, None when ABSENT; raises CorruptCellError."""
+        found = (partition, key)
+        if found in self._written:
+            return self._written[found]
+        if partition in self._cleared:
+            return None
+        try:
+            return self._reader.get(partition, key)
+        except CorruptCellError:
+            self._corrupt.setdefault(partition, set()).add(bucket_of(key, self._buckets))
+            raise
+
+    def put_record(self, partition: int, record: PartitionRecord) -> None:
+        """Store the partition's durable state."""
+        self._writes.append(PutRecord(partition, record))
+
+    def put(self, partition: int, key: bytes, cell: Cell, before: Cell | None) -> None:
+        """Store ``cell`` in place of ``before``, the readable cell that is there now."""
+        self._written[partition, key] = cell
+        self._writes.append(PutCell(partition, key, cell))
+        self._weigh(partition, key, weigh(key, cell) - (weigh(key, before) if before else 0))
+
+    def delete(self, partition: int, key: bytes, before: Cell) -> None:
+        """Delete the cell ``before``."""
+        self._written[partition, key] = None
+        self._writes.append(DeleteCell(partition, key))
+        self._weigh(partition, key, -weigh(key, before))
+
+    def clear(self, partition: int) -> None:
+        """Delete every cell of the partition."""
+        self._cleared.add(partition)
+        for found in [found for found in self._written if found[0] == partition]:
+            del self._written[found]
+        self._digests.pop(partition, None)
+        self._corrupt.pop(partition, None)
+        self._writes.append(ClearCells(partition))
+
+    def reweigh(self, partition: int, bucket: int) -> None:
+        """Add a bucket's digest up again from its cells, after a corrupt one was replaced."""
+        total, whole, after = 0, True, None
+        while page := self.page(partition, after, 1000):
+            for key, cell in page:
+                if bucket_of(key, self._buckets) == bucket:
+                    whole = whole and cell is not None
+                    total += weigh(key, cell) if cell is not None else 0
+            after = page[-1][0]
+        self._digest_list(partition)[bucket] = total % 2**128
+        self._writes.append(PutDigest(partition, bucket, total % 2**128))
+        if whole:
+            self._corrupt.get(partition, set()).discard(bucket)
+
+    def page(
+        self, partition: int, after: bytes | None, limit: int
+    ) -> list[tuple[bytes, Cell | None]]:
+        """Up to ``limit`` cells in order of key, after ``after``; None marks a corrupt one."""
+        if not self._written and partition not in self._cleared:
+            return self._reader.page(partition, after, limit)
+        return self._merged_page(partition, after, limit)
+
+    def digests(self, partition: int) -> tuple[int | None, ...]:
+        """One digest a bucket; None where a corrupt cell is known (R8)."""
+        corrupt = self._corrupt.get(partition)
+        digests = self._digest_list(partition)
+        if not corrupt:
+            return tuple(digests)
+        return tuple(None if b in corrupt else d for b, d in enumerate(digests))
+
+    def root(self, partition: int) -> int | None:
+        """The sum of all bucket digests; None where a corrupt cell is known."""
+        if self._corrupt.get(partition):
+            return None
+        return sum(self._digest_list(partition)) % 2**128
+
+    def _merged_page(
+        self, partition: int, after: bytes | None, limit: int
+    ) -> list[tuple[bytes, Cell | None]]:
+        found: dict[bytes, Cell | None] = {}
+        own = {key: cell for (p, key), cell in self._written.items() if p == partition}
+        if partition not in self._cleared:
+            found.update(self._reader.page(partition, after, limit + len(own)))
+        for key, cell in own.items():
+            if after is None or key > after:
+                if cell is None:
+                    found.pop(key, None)
+                else:
+                    found[key] = cell
+        return sorted(found.items())[:limit]
+
+    def _digest_list(self, partition: int) -> list[int]:
+        digests = self._digests.get(partition)
+        if digests is None:
+            digests = self._digests[partition] = [0] * self._buckets
+        return digests
+
+    def _weigh(self, partition: int, key: bytes, change: int) -> None:
+        bucket = bucket_of(key, self._buckets)
+        digests = self._digest_list(partition)
+        digests[bucket] = (digests[bucket] + change) % 2**128
+        self._writes.append(PutDigest(partition, bucket, digests[bucket]))
+
+
+def recovered(
+    records: Iterable[tuple[int, PartitionRecord]],
+    digests: Iterable[tuple[int, int, int]],
+) -> Recovered:
+    """Gather what an engine yields: (partition, record) and (partition, bucket, digest)."""
+    by_partition: dict[int, dict[int, int]] = {}
+    for partition, bucket, digest in digests:
+        by_partition.setdefault(partition, {})[bucket] = digest
+    return Recovered(dict(records), by_partition)

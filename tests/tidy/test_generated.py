@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.tidy.sources import GENERATED, ROOT, repository_files
@@ -56,3 +58,15 @@ def test_generated_code_imports_without_a_warning() -> None:
     command = [sys.executable, "-W", "error", "-c", f"import {names}"]
     environment = {"PYTHONPATH": str(ROOT / "services")}
     subprocess.run(command, check=True, env=environment)
+
+
+def test_floors_follow_the_generated_code() -> None:
+    package = ROOT / GENERATED / "v1"
+    grpc_code = (package / "key_value_pb2_grpc.py").read_text(encoding="utf-8")
+    grpc_version = re.findall(r"GRPC_GENERATED_VERSION = '([\d.]+)'", grpc_code)[0]
+    code = (package / "key_value_pb2.py").read_text(encoding="utf-8")
+    numbers = re.findall(r"^    (\d+),$", code, re.MULTILINE)[:3]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    client = project["optional-dependencies"]["client"]
+    assert f"grpcio>={grpc_version}" in client
+    assert f"protobuf>={'.'.join(numbers)},<{int(numbers[0]) + 2}" in client

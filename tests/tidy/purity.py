@@ -106,8 +106,5 @@ def untested(core: tuple[Source, ...], tests: tuple[Source, ...]) -> Iterator[Fi
             continue
         module = source.path.removeprefix("services/").removesuffix(".py").replace("/", ".")
         if module not in seen:
-            yield source.find(
-                1,
-                f"no test imports {module}: write one in tests/unit/core or tests/properties that"
-                " imports it by this name (not by a re-export of its package)",
-            )
+            advice = "add one that does to tests/unit/core or tests/properties"
+            yield source.find(1, f"no test imports {module} by this name: {advice}")

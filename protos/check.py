@@ -1,7 +1,7 @@
 """Lints the protos with buf, and compares them with what was committed before.
 
 Owns the way to buf: a tool module under tests/tools/buf pins it, Go builds it. Must not fail where
-Go is not installed: it says so, and the generated code is still proven fresh by tests/tidy.
+there is no Go, or too old a one: it says so, and tests/tidy still proves the generated code fresh.
 Invariant: nothing outside .build/ is written.
 """
 
@@ -24,9 +24,14 @@ SHARED = Path("googleapis/google/rpc/status.proto")
 
 
 def build_buf() -> Path | None:
-    """The buf program, built unless it is there; None without Go."""
+    """The buf program, built unless it is there; None, with a printed reason, without a fit Go."""
     go = shutil.which("go")
     if go is None:
+        print("buf: skipped: Go is not installed")
+        return None
+    known = subprocess.run([go, "list", "-m"], cwd=TOOL, capture_output=True, check=False)
+    if known.returncode != 0:
+        print(f"buf: skipped: this Go cannot build it: {known.stderr.decode().strip()}")
         return None
     program = BUILD / "buf"
     command = [go, "build", "-mod=readonly", "-o", str(program)]
@@ -76,7 +81,6 @@ def main() -> int:
     """Lint, then compare with the last commit and the one before it."""
     buf = build_buf()
     if buf is None:
-        print("buf: skipped: Go is not installed")
         return 0
     lay_out_shared(BUILD)
     print("buf lint")

@@ -64,6 +64,7 @@ class Member:
         self.replica.quarantine_until_us = now_us + settings.quarantine_us
         self._ctx = Context(settings, store, self.replica)
         self._ctx.now_us = now_us
+        self._scrub_us = now_us
         self.seats: dict[int, Seat] = {}
         self._standing = Standing(self._ctx, identity, self._crown)
         self._claims = Claims(self._ctx, self.seats)
@@ -107,6 +108,9 @@ class Member:
         for seat in list(self.seats.values()):
             self._tick(seat)
         self._claims.tick()
+        if self._ctx.now_us >= self._scrub_us:
+            self._scrub_us = self._ctx.now_us + self._settings.sweep_us
+            self.replica.scrub()
         self._leave()
 
     def hand_over(self, clocks: tuple[int, int], *, leaving: bool) -> int:

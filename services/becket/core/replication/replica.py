@@ -85,6 +85,7 @@ class Replica:
         self._store = store
         self._watcher = watcher
         self._corruptions = 0
+        self._scrubbed: tuple[int, bytes | None] = (-1, None)
 
     def part(self, number: int) -> Part:
         """The partition, known or not."""
@@ -99,6 +100,19 @@ class Replica:
         if pair is None:
             pair = self.pairs[peer] = Pair(peer)
         return pair
+
+    def scrub(self) -> None:
+        """Read one more page of what is stored here, so that damage is found before it is needed."""
+        numbers = sorted(self.parts)
+        if not numbers:
+            return
+        number, after = self._scrubbed
+        if number not in self.parts:
+            number, after = numbers[0], None
+        after = self._store.scrub(number, after, self._settings.page_keys)
+        if after is None:
+            number = numbers[(numbers.index(number) + 1) % len(numbers)]
+        self._scrubbed = (number, after)
 
     # Config and promise
 

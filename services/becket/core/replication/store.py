@@ -125,6 +125,17 @@ class Store:
             self._corrupt.setdefault(partition, set()).add(bucket_of(key, self._buckets))
             raise
 
+    def scrub(self, partition: int, after: bytes | None, limit: int) -> bytes | None:
+        """Read a page for damage, which from now on shows in its bucket's digest (R8).
+
+        Returns where the next page starts; None at the end.
+        """
+        page = self._reader.page(partition, after, limit)
+        for key, cell in page:
+            if cell is None:
+                self._corrupt.setdefault(partition, set()).add(bucket_of(key, self._buckets))
+        return page[-1][0] if len(page) == limit else None
+
     def put_record(self, partition: int, record: PartitionRecord) -> None:
         """Store the partition's durable state."""
         self._writes.append(PutRecord(partition, record))

@@ -1,0 +1,222 @@
+"""What goes wrong in a run: drawn once, then let loose.
+
+Owns the kinds of faults and how often each is drawn. Every fault ends by itself or by ``heal``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tests.simulation.world import CALM, MS, Weather
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+    from tests.simulation.processes import Process
+    from tests.simulation.supervisors import Supervisor
+
+
+class Faults:
+    """The faults of one run."""
+
+    def __init__(
+        self, cluster: Cluster, supervisors: list[Supervisor], rng: random.Random
+    ) -> None:
+        self.cluster = cluster
+        self.world = cluster.world
+        self.supervisors = supervisors
+        self._rng = rng
+        self._corrupted = ""
+        self._lost: set[str] = set()
+        self.healed = False
+        self.count = 0
+
+    def unleash(self, begin_us: int, end_us: int) -> None:
+        """Draw the faults of this run and place them in time."""
+        rng = self._rng
+        self.world.weather = Weather.drawn(rng)
+        self.cluster.slow_sync = rng.choice((0.0, 0.02, 0.2))
+        kinds: list[tuple[Callable[[], None], float]] = [
+            (self._crash, rng.choice((0, 1, 3))),
+            (self._crash_all, rng.choice((0, 0, 0.5))),
+            (self._pause, rng.choice((0, 1, 2))),
+            (self._cut, rng.choice((0, 1, 3))),
+            (self._stop_planned, rng.choice((0, 0.5, 2))),
+            (self._wipe, rng.choice((0, 0, 0.7))),
+            (self._corrupt, rng.choice((0, 0, 1))),
+        ]
+        weights = [weight for _, weight in kinds]
+        self.count = rng.choice((0, 1, 2, 3, 5, 8)) if sum(weights) else 0
+        for _ in range(self.count):
+            fault = rng.choices([kind for kind, _ in kinds], weights)[0]
+            self.world.at(rng.randint(begin_us, end_us), self._run, fault)
+        for _ in range(rng.choice((0, 1, 1, 2, 3, 4))):
+            self.world.at(rng.randint(begin_us, end_us), self._run, self._change_ring)
+
+    def _run(self, fault: Callable[[], None]) -> None:
+        if not self.healed:
+            fault()
+
+    def _victim(self) -> Process:
+        """Often the coordinator of something: that is where faults hurt."""
+        rng = self._rng
+        if rng.random() < 0.6:
+            reigning = [
+                process
+                for process in self.cluster.processes
+                if process.member is not None
+                and any(seat.coordinator for seat in process.member.seats.values())
+            ]
+            if reigning:
+                return rng.choice(reigning)
+        return rng.choice(self.cluster.processes)
+
+    # Processes
+
+    def _crash(self) -> None:
+        victim = self._victim()
+        victim.crash()
+        self.world.at(self._rng.choice((1, 50, 300, 900)) * MS, self._restart, victim)
+
+    def _restart(self, process: Process) -> None:
+        if process.member is None:
+            process.start()
+            process.offer(list(enumerate(self.cluster.topology.configs)))
+
+    def _crash_all(self) -> None:
+        for process in self.cluster.processes:
+            process.crash()
+            self.world.at(self._rng.randint(1, 400) * MS, self._restart, process)
+
+    def _pause(self) -> None:
+        self._victim().pause(self._rng.choice((50, 200, 500, 900)) * MS)
+
+    def _stop_planned(self) -> None:
+        victim = self._victim()
+        if victim.member is not None:
+            self.world.tell(f"{victim.name} is asked to stop")
+            leaving = self._rng.random() < 0.5
+            victim.hand_over(leaving)
+            if leaving:
+                self.world.at(200 * MS, victim.crash)
+                self.world.at(600 * MS, self._restart, victim)
+
+    def _wipe(self) -> None:
+        """One disk a run: more would be more than a minority of somebody's replicas."""
+        if self._lost:
+            return
+        victim = self._rng.choice(self.cluster.processes)
+        if any(
+            victim.disk.disk in config.member_set and min(len(config.old), len(config.target)) < 3
+            for config in self.cluster.topology.configs
+        ):
+            return
+        if self._corrupted:
+            return
+        self._lost.add(victim.wipe().disk)
+        self.world.at(self._rng.choice((50, 600)) * MS, self._restart, victim)
+
+    def _corrupt(self) -> None:
+        """Damage cells on one disk only: elsewhere they are whole."""
+        processes = self.cluster.processes
+        name = self._corrupted or self._rng.choice(processes).name
+        process = next(p for p in processes if p.name == name)
+        if self._lost or any(
+            process.disk.disk in config.member_set and min(len(config.old), len(config.target)) < 3
+            for config in self.cluster.topology.configs
+        ):
+            return
+        self._corrupted = name
+        if process.disk.corrupt(self._rng):
+            self.world.tell(f"a cell of {name} is damaged")
+
+    # Network
+
+    def _cut(self) -> None:
+        rng = self._rng
+        names = [process.name for process in self.cluster.processes]
+        draw = rng.random()
+        if draw < 0.4:
+            config = rng.choice(self.cluster.topology.configs)
+            side = self._names(set(config.old) - set(config.target)) or {rng.choice(names)}
+        elif draw < 0.7:
+            side = {self._victim().name}
+        else:
+            side = set(rng.sample(names, rng.randint(1, len(names) - 1)))
+        one_way = rng.random() < 0.3
+        cuts = {(a, b) for a in side for b in names if b not in side}
+        if not one_way:
+            cuts |= {(b, a) for a, b in cuts}
+        if rng.random() < 0.3:
+            cuts |= {(a, "supervisor") for a in side} | {("supervisor", a) for a in side}
+        self.world.cuts |= cuts
+        self.world.tell(f"cut {sorted(side)}{' one way' if one_way else ''} from other members")
+        self.world.at(rng.choice((100, 400, 800, 1500)) * MS, self._mend, cuts)
+
+    def _names(self, disks: set[str]) -> set[str]:
+        return {p.name for p in self.cluster.processes if p.disk.disk in disks}
+
+    def _mend(self, cuts: set[tuple[str, str]]) -> None:
+        self.world.cuts -= cuts
+
+    # Ring
+
+    def _change_ring(self) -> None:
+        """Replace one, two or all replicas of a partition; sometimes give it up half-way."""
+        rng = self._rng
+        partition = rng.randrange(self.cluster.shape.partitions)
+        config = self.cluster.topology.configs[partition]
+        disks = [process.disk.disk for process in self.cluster.processes]
+        size = self.cluster.shape.replicas
+        if rng.random() < 0.1 and not self._corrupted:
+            size = max(1, min(len(disks), size + rng.choice((-1, 1))))
+        spare = [disk for disk in disks if disk not in config.old]
+        rng.shuffle(spare)
+        keep = [disk for disk in config.old if disk in disks]
+        rng.shuffle(keep)
+        fresh = spare[: rng.randint(1, max(1, len(spare)))]
+        wish = (fresh + keep)[:size] if fresh else keep[:size]
+        rng.shuffle(wish)
+        supervisor = rng.choice(self.supervisors)
+        if config.is_joint or rng.random() < 0.15:
+            supervisor.abandons.add(partition)
+        self.world.tell(f"partition {partition} is to move from {config.old} to {wish}")
+        supervisor.wishes[partition] = tuple(wish)
+
+    # Peace
+
+    def heal(self) -> None:
+        """End every fault; what was lost is replaced."""
+        self.healed = True
+        self.world.tell("faults end")
+        self.world.weather = CALM
+        self.world.cuts.clear()
+        self.cluster.slow_sync = 0.0
+        for supervisor in self.supervisors:
+            supervisor.lose_replies = 0.0
+        for process in self.cluster.processes:
+            self._restart(process)
+            if process.paused_until_us > self.world.now_us:
+                process.paused_until_us = self.world.now_us
+                process.wake()
+
+    def replace_lost(self) -> None:
+        """Wish every partition off the disks that are gone."""
+        disks = [process.disk.disk for process in self.cluster.processes]
+        for supervisor in self.supervisors:
+            for partition, wish in list(supervisor.wishes.items()):
+                if not set(wish) <= set(disks):
+                    del supervisor.wishes[partition]
+        for partition, config in enumerate(self.cluster.topology.configs):
+            gone = [disk for disk in config.members if disk not in disks]
+            if not gone:
+                continue
+            supervisor = self.supervisors[0]
+            if config.is_joint:
+                if any(disk in config.target for disk in gone):
+                    supervisor.abandons.add(partition)
+                continue
+            keep = [disk for disk in config.old if disk in disks]
+            spare = [disk for disk in disks if disk not in keep]
+            supervisor.wishes[partition] = tuple((keep + spare)[: len(config.old)])

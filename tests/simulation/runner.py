@@ -1,0 +1,218 @@
+"""One seed, one run: faults under load, then peace and a demand for progress, then the verdict.
+
+Owns the phases of a run and what is asked at its end. Deterministic: the verdict of a seed is the
+same on every machine.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from becket.core.errors import BugError
+from becket.core.replication.cells import Kind, Operation, Outcome
+from becket.core.replication.settings import MS, Settings
+from tests.simulation.checker import Judgement, judge
+from tests.simulation.clients import Client
+from tests.simulation.cluster import Cluster, Shape
+from tests.simulation.faults import Faults
+from tests.simulation.supervisors import Supervisor
+from tests.simulation.world import SECOND, World
+
+PEACE_US = 40 * SECOND
+
+
+@dataclass
+class Verdict:
+    """What one run showed. ``problem`` is empty when all is well."""
+
+    seed: int
+    problem: str = ""
+    kind: str = "ok"
+    acknowledged: int = 0
+    unknown: int = 0
+    undecided: int = 0
+    events: int = 0
+    changes: int = 0
+    faults: int = 0
+    story: list[str] = field(default_factory=list)
+
+
+def drawn_shape(rng: random.Random) -> Shape:
+    """Three to five members, mostly three replicas, one or two partitions, few keys."""
+    members = rng.choice((3, 4, 4, 5))
+    replicas = min(members, rng.choice((3, 3, 3, 3, 3, 2, 1, 4, 5)))
+    return Shape(members, replicas, rng.choice((1, 1, 2)), rng.choice((2, 3, 4)), rng.choice((1, 2, 3)))
+
+
+def drawn_settings(rng: random.Random) -> Settings:
+    """Times that are short enough for much to happen in a run of a few seconds."""
+    lease = rng.choice((150, 250, 400)) * MS
+    return Settings(
+        lease_us=lease,
+        quarantine_us=max(lease, rng.choice((250, 400, 1000)) * MS),
+        suspicion_us=lease + rng.choice((0, 50)) * MS,
+        stand_unlevel_us=rng.choice((100, 300)) * MS,
+        claim_us=lease // 3,
+        resend_us=rng.choice((40, 100)) * MS,
+        round_us=rng.choice((200, 1000)) * MS,
+        gossip_us=rng.choice((50, 400, 1000)) * MS,
+        purge_age_us=rng.choice((100, 400, 60_000)) * MS,
+        sweep_us=rng.choice((80, 300)) * MS,
+        compare_us=rng.choice((300, 2000)) * MS,
+        return_us=rng.choice((300, 1000)) * MS,
+        clock_rate_error=0.01,
+        buckets=rng.choice((1, 4)),
+        page_keys=rng.choice((1, 2, 256)),
+        copy_window=rng.choice((1, 4)),
+        fresh_limit=rng.choice((1, 1000)),
+        records_kept=rng.choice((1, 2, 8)),
+        records_limit=8,
+        record_age_ms=rng.choice((0, 300)),
+    )
+
+
+class Run:
+    """One run in its phases."""
+
+    def __init__(self, seed: int, *, story: bool = False) -> None:
+        self.world = World(seed)
+        if story:
+            self.world.story = []
+        rng = self.world.rng
+        self.verdict = Verdict(seed)
+        self.settings = drawn_settings(rng)
+        self.cluster = Cluster(self.world, drawn_shape(rng), self.settings)
+        self.supervisors = [Supervisor(self.cluster, "supervisor", rng) for _ in range(2)]
+        for supervisor in self.supervisors:
+            supervisor.lose_replies = rng.choice((0.0, 0.2))
+        self.cluster.certificates = self._certify
+        self.faults = Faults(self.cluster, self.supervisors, rng)
+        calls = rng.choice((5, 8, 12))
+        self.clients = [
+            Client(self.cluster, f"c{i}", calls, rng) for i in range(self.cluster.shape.clients)
+        ]
+
+    def _certify(self, certificate: object) -> None:
+        for supervisor in self.supervisors:
+            supervisor.certify(certificate)  # type: ignore[arg-type]
+
+    def execute(self) -> Verdict:
+        """Run to the end and judge."""
+        try:
+            self._under_faults()
+            self._in_peace()
+        except BugError as error:
+            self._fail("invariant", f"{type(error).__name__}: {error}")
+        if self.verdict.kind == "ok":
+            self._judge()
+        history, verdict = self.cluster.history, self.verdict
+        verdict.acknowledged, verdict.unknown = history.acknowledged, history.unknown
+        verdict.events = self.world.events
+        verdict.changes = sum(config.gen - 1 for config in self.cluster.topology.configs)
+        verdict.faults = self.faults.count
+        if self.world.story is not None:
+            verdict.story = self.world.story
+        return verdict
+
+    def _fail(self, kind: str, problem: str) -> None:
+        self.verdict.kind, self.verdict.problem = kind, problem
+        self.world.tell(f"{kind}: {problem}")
+
+    def _under_faults(self) -> None:
+        begin = 300 * MS
+        length = self.world.rng.choice((1500, 2500, 4000)) * MS
+        self.cluster.start()
+        for supervisor in self.supervisors:
+            supervisor.start()
+        for client in self.clients:
+            self.world.at(self.world.rng.randint(begin, begin + length // 2), client.begin)
+        self.faults.unleash(begin, begin + length)
+        self.world.run_until(begin + length)
+
+    def _in_peace(self) -> None:
+        """Faults stop; everything that was begun must end, and every partition take a write."""
+        self.faults.heal()
+        self.faults.replace_lost()
+        deadline = self.world.now_us + PEACE_US
+        step = 250 * MS
+        asked = False
+        while self.world.now_us < deadline:
+            self.world.run_until(self.world.now_us + step)
+            self.faults.replace_lost()
+            if not asked and self._idle():
+                asked = True
+                probe = self._probe()
+            elif asked and self._whole() and all(r.finished for r in probe):
+                self._read_back()
+                return
+        self._fail("liveness", self._what_is_missing(asked))
+
+    def _idle(self) -> bool:
+        return all(client.left <= 0 and client.open == 0 for client in self.clients)
+
+    def _probe(self) -> list[object]:
+        """One write to every partition, by a client that does not give up."""
+        return [self._ask(p, Operation(Kind.PUT, b"probe"), b"probe") for p in self._partitions()]
+
+    def _partitions(self) -> range:
+        return range(self.cluster.shape.partitions)
+
+    def _ask(self, partition: int, operation: Operation, key: bytes) -> object:
+        client = Client(self.cluster, f"probe{partition}{key.decode()}", 0, self.world.rng)
+        return client.insist(partition, key, operation)
+
+    def _read_back(self) -> None:
+        """Read every key once more, for the history: what was acknowledged must be there."""
+        keys = {(int(e.key[1:].split(b"k")[0]), e.key) for e in self.cluster.history.entries
+                if e.key != b"probe"}
+        reads = [self._ask(p, Operation(Kind.GET), key) for p, key in sorted(keys)]
+        deadline = self.world.now_us + 10 * SECOND
+        while self.world.now_us < deadline and not all(r.finished for r in reads):
+            self.world.run_until(self.world.now_us + 100 * MS)
+        if not all(read.call.outcome is Outcome.OK for read in reads):
+            self._fail("liveness", "a key cannot be read in peace")
+
+    def _whole(self) -> bool:
+        """Plans ended, replicas equal, old tombstones purged."""
+        for partition, config in enumerate(self.cluster.topology.configs):
+            if config.is_joint:
+                return False
+            images = []
+            for disk in config.old:
+                process = self.cluster.process_of(disk)
+                if process is None:
+                    return False
+                record = process.disk.view.records.get(partition)
+                if record is None or record.config != config or process.disk.unsynced:
+                    return False
+                images.append(process.disk.view.cells.get(partition, {}))
+                if any(at[0] == partition for at in process.disk.view.corrupt):
+                    return False
+            if any(image != images[0] for image in images):
+                return False
+            if self.settings.purge_age_us < SECOND and any(
+                cell.value is None for cell in images[0].values()
+            ):
+                return False
+        return not any(supervisor.wishes for supervisor in self.supervisors)
+
+    def _what_is_missing(self, asked: bool) -> str:
+        if not asked:
+            return f"calls never end: {[(c.name, c.left, c.open) for c in self.clients]}"
+        return f"never whole: {self.cluster.topology.configs}"
+
+    def _judge(self) -> None:
+        for key, entries in sorted(self.cluster.history.by_key().items()):
+            judgement = judge(entries)
+            if judgement is Judgement.UNDECIDED:
+                self.verdict.undecided += 1
+            elif judgement is Judgement.VIOLATION:
+                lines = "\n".join(str(entry) for entry in entries)
+                self._fail("history", f"{key!r} is not linearizable:\n{lines}")
+                return
+
+
+def execute(seed: int, *, story: bool = False) -> Verdict:
+    """Run one seed."""
+    return Run(seed, story=story).execute()

@@ -15,7 +15,7 @@ from becket.core.replication.settings import MS, Settings
 from tests.simulation.checker import Judgement, judge
 from tests.simulation.clients import Client
 from tests.simulation.cluster import Cluster, Shape
-from tests.simulation.faults import Faults
+from tests.simulation.faults import NOTHING, Faults, Trim
 from tests.simulation.supervisors import Supervisor
 from tests.simulation.world import SECOND, World
 
@@ -75,7 +75,7 @@ def drawn_settings(rng: random.Random) -> Settings:
 class Run:
     """One run in its phases."""
 
-    def __init__(self, seed: int, *, story: bool = False) -> None:
+    def __init__(self, seed: int, trim: Trim = NOTHING, *, story: bool = False) -> None:
         self.world = World(seed)
         if story:
             self.world.story = []
@@ -83,14 +83,18 @@ class Run:
         self.verdict = Verdict(seed)
         self.settings = drawn_settings(rng)
         self.cluster = Cluster(self.world, drawn_shape(rng), self.settings)
-        self.supervisors = [Supervisor(self.cluster, "supervisor", rng) for _ in range(2)]
+        self.supervisors = [
+            Supervisor(self.cluster, "supervisor", self.world.stream(f"supervisor {i}"))
+            for i in range(2)
+        ]
         for supervisor in self.supervisors:
             supervisor.lose_replies = rng.choice((0.0, 0.2))
         self.cluster.certificates = self._certify
-        self.faults = Faults(self.cluster, self.supervisors, rng)
-        calls = rng.choice((5, 8, 12))
+        self.faults = Faults(self.cluster, self.supervisors, trim)
+        calls = min(trim.calls, rng.choice((5, 8, 12)))
         self.clients = [
-            Client(self.cluster, f"c{i}", calls, rng) for i in range(self.cluster.shape.clients)
+            Client(self.cluster, f"c{i}", calls, self.world.stream(f"client {i}"))
+            for i in range(self.cluster.shape.clients)
         ]
 
     def _certify(self, certificate: object) -> None:
@@ -213,6 +217,6 @@ class Run:
                 return
 
 
-def execute(seed: int, *, story: bool = False) -> Verdict:
-    """Run one seed."""
-    return Run(seed, story=story).execute()
+def execute(seed: int, trim: Trim = NOTHING, *, story: bool = False) -> Verdict:
+    """Run one seed, all of it or what ``trim`` leaves."""
+    return Run(seed, trim, story=story).execute()

@@ -51,7 +51,8 @@ class World:
     """One run's time, randomness and network."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
+        self.seed = seed
+        self.rng = self.stream("world")
         self.now_us = 0
         self.events = 0
         self.weather = CALM
@@ -59,6 +60,10 @@ class World:
         self.story: list[str] | None = None
         self._queue: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = 0
+
+    def stream(self, name: str) -> random.Random:
+        """A source of randomness of its own, so that one part's draws change no other's."""
+        return random.Random(f"{self.seed}/{name}")
 
     def at(self, delay_us: int, call: Callable[..., None], *args: object) -> None:
         """Call ``call(*args)`` after ``delay_us`` of true time."""

@@ -18,7 +18,7 @@ Disk = str
 
 
 def _is_majority(votes: AbstractSet[Disk], members: frozenset[Disk]) -> bool:
-    return 2 * len(members & votes) > len(members)
+    return 2 * len(members.intersection(votes)) > len(members)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Cluster:
         self.settings = settings
         self.history = History()
         self.answers: dict[int, tuple[str, Callable[[Answer], None]]] = {}
-        self.tick_us = world.rng.choice((15, 25, 40)) * MS
+        self.tick_us = world.rng.choice((20, 40)) * MS
         self.slow_sync = 0.0
         self.certificates: Callable[[Certificate], None] = lambda certificate: None
         self._disks = 0

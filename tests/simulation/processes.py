@@ -140,7 +140,7 @@ class Process:
 
     def hand_over(self, leaving: bool) -> None:
         """A planned stop begins."""
-        self._step(lambda member: member.hand_over(self.clock.read(), leaving=leaving) and None)
+        self._step(lambda member: _hand_over(member, self.clock.read(), leaving))
 
     def read_bounded(self, at: tuple[int, bytes], staleness_us: int) -> Result | None:
         """A bounded read; None where this replica cannot answer it."""
@@ -168,7 +168,8 @@ class Process:
         if effects.writes:
             self.disk.apply(effects.writes)
             self._written += 1
-        self._send(effects.requests)
+        if effects.requests:
+            self._send(effects.requests)
         for answer in effects.answers:
             self.cluster.answer(self.name, answer)
         if effects.replies or effects.synced_answers:
@@ -205,7 +206,9 @@ class Process:
 
     def _release(self, replies: list[Sent], answers: list[Answer]) -> None:
         own = [sent.message for sent in replies if sent.to == self.disk.disk]
-        self._send([sent for sent in replies if sent.to != self.disk.disk])
+        others = [sent for sent in replies if sent.to != self.disk.disk]
+        if others:
+            self._send(others)
         for answer in answers:
             self.cluster.answer(self.name, answer)
         if own:
@@ -224,3 +227,7 @@ class Process:
 
     def _certify(self, certificate: Certificate) -> None:
         self.cluster.certify(self, certificate)
+
+
+def _hand_over(member: Member, clocks: tuple[int, int], leaving: bool) -> None:
+    member.hand_over(clocks, leaving=leaving)

@@ -58,7 +58,8 @@ class Supervisor:
         if tuple(configs) != topology.configs:
             self.world.at(self._delay(), self._write, topology.version, tuple(configs))
         else:
-            self._announce(topology.configs)
+            if self._rng.random() < 0.15:
+                self._announce(topology.configs)
             self._busy = False
 
     def _decide(self, partition: int, config: Config) -> Config:

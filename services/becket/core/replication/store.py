@@ -107,6 +107,8 @@ class Store:
 
     def take(self) -> list[Write]:
         """The writes of the step, in order, as one transaction; the view starts anew."""
+        if not self._writes:
+            return []
         writes, self._writes = self._writes, []
         self._written.clear()
         self._cleared.clear()

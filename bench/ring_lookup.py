@@ -9,8 +9,8 @@ import sys
 import timeit
 
 from becket.core.ring.config import first_config
-from becket.core.ring.members import Member
-from becket.core.ring.ring import Ring, in_order
+from becket.core.ring.members import Member, in_order
+from becket.core.ring.ring import Ring
 
 CALLS = 20_000
 BATCH = 100

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from becket.core.errors import EncodingError
 from becket.core.ring.config import Config, first_config
 from becket.core.ring.encoding import FORMAT, MAGIC, decode, encode
-from becket.core.ring.members import Member, MemberCount, MemberState
-from becket.core.ring.ring import Ring, in_order
+from becket.core.ring.members import Member, MemberCount, MemberState, in_order
+from becket.core.ring.ring import Ring
 from becket.core.ring.validation import validate
 
 texts = st.text(max_size=12)

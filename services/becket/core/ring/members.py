@@ -6,6 +6,7 @@ know health: a dead member is not a gone one (DESIGN section 5), and a restart c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -76,3 +77,17 @@ class MemberCount:
 
 NO_COUNT = MemberCount()
 """Nobody has said anything yet."""
+
+
+def in_order(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Members in the order in which a ring keeps them: by name, numbers as numbers, then disk.
+
+    ``store-2`` comes before ``store-10``, as a reader expects.
+    """
+    return tuple(sorted(members, key=_place))
+
+
+def _place(member: Member) -> tuple[str, int, str, str]:
+    stem = member.name.rstrip("0123456789")
+    digits = member.name[len(stem) :]
+    return stem, int(digits) if digits.isascii() and digits else 0, member.name, member.disk

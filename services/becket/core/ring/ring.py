@@ -15,7 +15,7 @@ from functools import cached_property
 from becket.core.errors import InvalidRingError
 from becket.core.hashing import SLOT_BITS, TAG_OPEN, fast_digest, hashed_part
 from becket.core.ring.config import Config, Disk
-from becket.core.ring.members import NO_COUNT, Member, MemberCount
+from becket.core.ring.members import NO_COUNT, Member, MemberCount, in_order
 
 
 @dataclass(frozen=True)
@@ -111,17 +111,3 @@ class Ring:
     def succeeding(self, earlier: Ring) -> Ring:
         """This content under the version that follows ``earlier``: what may be written next."""
         return replace(self, version=earlier.version + 1)
-
-
-def in_order(members: Iterable[Member]) -> tuple[Member, ...]:
-    """Members in the order in which a ring keeps them: by name, numbers as numbers, then disk.
-
-    ``store-2`` comes before ``store-10``, as a reader expects.
-    """
-    return tuple(sorted(members, key=_place))
-
-
-def _place(member: Member) -> tuple[str, int, str, str]:
-    stem = member.name.rstrip("0123456789")
-    digits = member.name[len(stem) :]
-    return stem, int(digits) if digits.isascii() and digits else 0, member.name, member.disk

@@ -12,8 +12,8 @@ from collections.abc import Collection
 from becket.core.errors import InvalidInputError, InvalidRingError
 from becket.core.hashing import check_partition_count
 from becket.core.ring.config import Config, Disk
-from becket.core.ring.members import MAX_NAME_BYTES, MAX_WEIGHT, Member
-from becket.core.ring.ring import Ring, in_order
+from becket.core.ring.members import MAX_NAME_BYTES, MAX_WEIGHT, Member, in_order
+from becket.core.ring.ring import Ring
 
 MAX_REPLICAS = 15
 """The largest replica count."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from becket.core.ring.config import Config, first_config
-from becket.core.ring.members import Member, MemberCount
-from becket.core.ring.ring import Ring, in_order
+from becket.core.ring.members import Member, MemberCount, in_order
+from becket.core.ring.ring import Ring
 
 
 def members(count: int, zones: int = 1, weight: int = 100) -> tuple[Member, ...]:

@@ -9,8 +9,8 @@ import pytest
 from becket.core.errors import EncodingError, InvalidRingError
 from becket.core.ring.config import Config
 from becket.core.ring.encoding import FORMAT, MAGIC, decode, encode
-from becket.core.ring.members import Member, MemberCount
-from becket.core.ring.ring import Ring, in_order
+from becket.core.ring.members import Member, MemberCount, in_order
+from becket.core.ring.ring import Ring
 from tests.unit.core.ring.rings import turning_ring
 
 

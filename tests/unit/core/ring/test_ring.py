@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from becket.core import hashing
 from becket.core.errors import InvalidRingError
-from becket.core.ring.members import Member, MemberCount, MemberState
-from becket.core.ring.ring import in_order
+from becket.core.ring.members import Member, MemberCount, MemberState, in_order
 from tests.unit.core.ring.rings import turning_ring
 
 

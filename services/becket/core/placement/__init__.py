@@ -1,0 +1,1 @@
+"""Where copies belong: the pure planner of DESIGN section 4."""

@@ -61,7 +61,7 @@ class Cluster:
         self.answers: dict[int, tuple[str, Callable[[Answer], None]]] = {}
         self.tick_us = world.rng.choice((20, 40)) * MS
         self.slow_sync = 0.0
-        self.certificates: Callable[[Certificate], None] = lambda certificate: None
+        self.certificates: list[Callable[[Certificate], None]] = []
         self._disks = 0
         self._attempts = 0
         self._by_disk: dict[str, Process] = {}
@@ -119,7 +119,11 @@ class Cluster:
             )
 
     def call(
-        self, client: str, to: Process, attempt: Attempt, timeout_us: int,
+        self,
+        client: str,
+        to: Process,
+        attempt: Attempt,
+        timeout_us: int,
         done: Callable[[Answer], None],
     ) -> None:
         """Take a client's attempt to a member."""
@@ -140,4 +144,5 @@ class Cluster:
 
     def certify(self, process: Process, certificate: Certificate) -> None:
         """Take a certificate to whoever supervises."""
-        self.world.carry((process.name, "supervisor"), self.certificates, certificate)
+        for supervisor in self.certificates:
+            self.world.carry((process.name, "supervisor"), supervisor, certificate)

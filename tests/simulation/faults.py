@@ -5,7 +5,6 @@ Owns the kinds of faults and how often each is drawn. Every fault ends by itself
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

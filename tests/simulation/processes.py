@@ -40,9 +40,7 @@ class Clock:
 class Process:
     """One storage process on one disk."""
 
-    def __init__(
-        self, cluster: Cluster, name: str, settings: Settings, clock: Clock
-    ) -> None:
+    def __init__(self, cluster: Cluster, name: str, settings: Settings, clock: Clock) -> None:
         self.cluster = cluster
         self.world = cluster.world
         self.name = name
@@ -147,7 +145,7 @@ class Process:
         if self.member is None or self.world.now_us < self.paused_until_us:
             return None
         result = self.member.read_bounded(self.clock.read(), at, staleness_us)
-        self._step(lambda member: None)
+        self._step(lambda _member: None)
         return result
 
     def _tick(self, life: int) -> None:

@@ -13,7 +13,7 @@ from becket.core.errors import BugError
 from becket.core.replication.cells import Kind, Operation, Outcome
 from becket.core.replication.settings import MS, Settings
 from tests.simulation.checker import Judgement, judge
-from tests.simulation.clients import Client
+from tests.simulation.clients import Client, Running
 from tests.simulation.cluster import Cluster, Shape
 from tests.simulation.faults import NOTHING, Faults, Trim
 from tests.simulation.supervisors import Supervisor
@@ -42,7 +42,9 @@ def drawn_shape(rng: random.Random) -> Shape:
     """Three to five members, mostly three replicas, one or two partitions, few keys."""
     members = rng.choice((3, 4, 4, 5))
     replicas = min(members, rng.choice((3, 3, 3, 3, 3, 2, 1, 4, 5)))
-    return Shape(members, replicas, rng.choice((1, 1, 2)), rng.choice((2, 3, 4)), rng.choice((1, 2, 3)))
+    return Shape(
+        members, replicas, rng.choice((1, 1, 2)), rng.choice((2, 3, 4)), rng.choice((1, 2, 3))
+    )
 
 
 def drawn_settings(rng: random.Random) -> Settings:
@@ -89,17 +91,13 @@ class Run:
         ]
         for supervisor in self.supervisors:
             supervisor.lose_replies = rng.choice((0.0, 0.2))
-        self.cluster.certificates = self._certify
+        self.cluster.certificates = [s.certify for s in self.supervisors]
         self.faults = Faults(self.cluster, self.supervisors, trim)
         calls = min(trim.calls, rng.choice((5, 8, 12)))
         self.clients = [
             Client(self.cluster, f"c{i}", calls, self.world.stream(f"client {i}"))
             for i in range(self.cluster.shape.clients)
         ]
-
-    def _certify(self, certificate: object) -> None:
-        for supervisor in self.supervisors:
-            supervisor.certify(certificate)  # type: ignore[arg-type]
 
     def execute(self) -> Verdict:
         """Run to the end and judge."""
@@ -155,21 +153,24 @@ class Run:
     def _idle(self) -> bool:
         return all(client.left <= 0 and client.open == 0 for client in self.clients)
 
-    def _probe(self) -> list[object]:
+    def _probe(self) -> list[Running]:
         """One write to every partition, by a client that does not give up."""
         return [self._ask(p, Operation(Kind.PUT, b"probe"), b"probe") for p in self._partitions()]
 
     def _partitions(self) -> range:
         return range(self.cluster.shape.partitions)
 
-    def _ask(self, partition: int, operation: Operation, key: bytes) -> object:
+    def _ask(self, partition: int, operation: Operation, key: bytes) -> Running:
         client = Client(self.cluster, f"probe{partition}{key.decode()}", 0, self.world.rng)
         return client.insist(partition, key, operation)
 
     def _read_back(self) -> None:
         """Read every key once more, for the history: what was acknowledged must be there."""
-        keys = {(int(e.key[1:].split(b"k")[0]), e.key) for e in self.cluster.history.entries
-                if e.key != b"probe"}
+        keys = {
+            (int(e.key[1:].split(b"k")[0]), e.key)
+            for e in self.cluster.history.entries
+            if e.key != b"probe"
+        }
         reads = [self._ask(p, Operation(Kind.GET), key) for p, key in sorted(keys)]
         deadline = self.world.now_us + 10 * SECOND
         while self.world.now_us < deadline and not all(r.finished for r in reads):

@@ -44,6 +44,11 @@ class Call:
         self.outcome: Outcome | None = None
         self.results: tuple[Result, ...] = ()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has its outcome."""
+        return self.outcome is not None
+
 
 class Session:
     """One session: numbers that rise, and the highest stamp seen in each partition."""
@@ -94,7 +99,7 @@ class Session:
         """Take an answer; True when the call has its outcome, False when it may be tried again."""
         known = self._stamps.get(call.partition, ZERO)
         self._stamps[call.partition] = max(known, answer.stamp)
-        if answer.id != call.open_id or call.outcome is not None:
+        if answer.id != call.open_id or call.is_over:
             return False  # R29: the answer of an attempt that was given up says nothing.
         call.open_id = 0
         if answer.outcome is Outcome.OK:
@@ -107,7 +112,7 @@ class Session:
         ):
             # R30: the record that could tell may be gone; no further attempt can find out.
             self.stop(call)
-        return call.outcome is not None
+        return call.is_over
 
     def stop(self, call: Call) -> Outcome:
         """End the call with what is known: ``no`` only if every attempt ended so (R29)."""

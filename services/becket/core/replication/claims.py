@@ -32,7 +32,7 @@ class Claims:
         """Goes up whenever a reign begins or ends."""
         self.bounded_us = -(10**15)
         """When a bounded read was last asked for here."""
-        self.on_matched: Callable[[Iterable[int]], None] = lambda partitions: None
+        self.on_matched: Callable[[Iterable[int]], None] = _nobody
 
     # As owner
 
@@ -174,3 +174,7 @@ class Claims:
                     if coordinator.leased():
                         leased.append(number)
         return tuple(level), tuple(leased)
+
+
+def _nobody(_partitions: Iterable[int]) -> None:
+    """Until a member says otherwise, nobody waits for claims."""

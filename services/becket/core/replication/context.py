@@ -75,6 +75,4 @@ class Context:
         known = part.record.promised
         # A released epoch's owner is no longer the one to ask.
         hint = known.disk if known > part.released else ""
-        self.out.answers.append(
-            Answer(attempt.id, outcome, results, reason, stamp, hint, part.gen)
-        )
+        self.out.answers.append(Answer(attempt.id, outcome, results, reason, stamp, hint, part.gen))

@@ -15,12 +15,12 @@ from typing import Protocol
 from becket.core.replication import invariants
 from becket.core.replication.cells import Attempt, Reason, Result
 from becket.core.replication.context import Context
+from becket.core.replication.copying import Copying
 from becket.core.replication.keys import Keys
 from becket.core.replication.levelling import Levelling
 from becket.core.replication.messages import Check, Reply, Request, Status
 from becket.core.replication.purging import Purging
 from becket.core.replication.replica import Part
-from becket.core.replication.copying import Copying
 from becket.core.replication.versions import Epoch, Version
 from becket.core.ring.config import Config, Disk
 
@@ -73,7 +73,7 @@ class Coordinator:
         self.draining = False
         self.read_us = -(10**15)
         """When a linearizable read last wanted a lease; claims ask for one only then."""
-        self.heard: dict[Disk, int] = {disk: ctx.now_us for disk in config.members}
+        self.heard: dict[Disk, int] = dict.fromkeys(config.members, ctx.now_us)
         self._knows: set[Disk] = {ctx.disk}
         self._pending: dict[int, ReplyHandler] = {}
         self._reading: Reading | None = None
@@ -146,7 +146,7 @@ class Coordinator:
     def _check(self, message_id: int) -> Check:
         return Check(self.part.number, self.gen, self.epoch, message_id, None)
 
-    def _ignore(self, disk: Disk, reply: Reply) -> None:
+    def _ignore(self, _disk: Disk, reply: Reply) -> None:
         self.forget(reply.id)
 
     # Reads

@@ -23,9 +23,7 @@ class InvariantError(BugError):
 
 def record_never_falls(before: PartitionRecord, after: PartitionRecord) -> None:
     """Invariant 1: generation and promise never fall, nor the floor while ``since`` stays."""
-    if before.config is not None and (
-        after.config is None or after.config.gen < before.config.gen
-    ):
+    if before.config is not None and (after.config is None or after.config.gen < before.config.gen):
         raise InvariantError(1, f"generation fell from {before.config.gen}: {after}")
     if after.promised < before.promised:
         raise InvariantError(1, f"promise fell: {before.promised} to {after.promised}")

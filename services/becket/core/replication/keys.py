@@ -22,6 +22,7 @@ from becket.core.replication.messages import Accept, CopyIn, ReadKey, Reply, Sta
 from becket.core.replication.registers import Reign, Verb
 from becket.core.replication.rounds import Chore, KeyState, Round, Step, Task
 from becket.core.replication.store import CorruptCellError
+from becket.core.replication.touch import Finding, compare, decide
 from becket.core.replication.versions import ZERO, Version
 from becket.core.ring.config import Disk
 
@@ -308,41 +309,30 @@ class Keys:
         return self._ctx.now_us - round_.started_us >= 2 * self._ctx.settings.resend_us
 
     def _evaluate(self, state: KeyState, round_: Round) -> None:
-        """Decide by R13 what the replies say of this key."""
+        """Do what the replies ask for (R13)."""
         if state.fresh and round_.task is not None:
             self._evaluate_chore(state, round_, round_.task)
             return
-        config, own = self._c.config, self._ctx.disk
-        versions = {d: (c.ver if c else ZERO) for d, c in round_.replies.items()}
-        highest = max(versions.values())
-        holders = {disk for disk, ver in versions.items() if ver == highest}
-        cell = next(round_.replies[disk] for disk in holders)
-        if not round_.corrupt and config.quorum(holders) and own in holders:
-            state.fresh, state.cell = True, cell
+        damaged = bool(round_.corrupt)
+        touched = decide(round_.replies, self._c.config, self._ctx.disk, damaged=damaged)
+        if touched.finding is Finding.FRESH:
+            state.fresh, state.cell = True, touched.cell
             if round_.task is not None:
                 self._evaluate_chore(state, round_, round_.task)
-            return
-        if cell is not None and not round_.corrupt and self._only_newcomers_lack(holders, versions):
+        elif touched.finding is Finding.COPY:
             copy = self._open(state, Step.COPY, round_.task)
-            copy.cell, copy.acks = cell, holders
-            self._send(copy, tuple(d for d in config.newcomers if d not in holders))
-            return
-        self._rewrite(state, cell, round_.task, round_.corrupt)
-
-    def _only_newcomers_lack(self, holders: set[Disk], versions: dict[Disk, Version]) -> bool:
-        """R13, the bulk path: every old reply heard has the highest version."""
-        config = self._c.config
-        if not config.is_joint:
-            return False
-        old_replies = versions.keys() & config.old_set
-        return old_replies <= holders and config.old_majority(holders)
+            copy.cell, copy.acks = touched.cell, set(touched.holders)
+            lacking = (d for d in self._c.config.newcomers if d not in touched.holders)
+            self._send(copy, tuple(lacking))
+        else:
+            self._rewrite(state, touched.cell, round_.task, round_.corrupt)
 
     # Chores
 
     def _copy(self, state: KeyState, task: Task) -> None:
         """R18: the chosen cell to every newcomer; an absent key needs nothing."""
         if state.cell is None:
-            self._task_done(state, task, state.key)
+            self._task_done(task, state.key)
             return
         round_ = self._open(state, Step.COPY, task)
         round_.cell = state.cell
@@ -351,23 +341,20 @@ class Keys:
 
     def _evaluate_chore(self, state: KeyState, round_: Round, task: Task) -> None:
         """The key is fresh and every member (but overdue ones) has shown what it holds."""
-        cell, replies = state.cell, round_.replies
-        own = cell.ver if cell is not None else ZERO
-        behind = tuple(d for d, c in replies.items() if (c.ver if c else ZERO) < own)
-        ahead = any((c.ver if c else ZERO) > own for c in replies.values())
-        if ahead or round_.corrupt:
+        levels = compare(round_.replies, state.cell)
+        if levels.ahead or round_.corrupt:
             # An older epoch's leftover, or a cell that cannot be read: put the chosen one on top.
-            self._rewrite(state, cell, task, round_.corrupt)
-        elif behind:
-            assert cell is not None
+            self._rewrite(state, state.cell, task, round_.corrupt)
+        elif levels.behind:
+            assert state.cell is not None
             copy = self._open(state, Step.COPY, task)
-            copy.cell, copy.need = cell, frozenset(behind)
-            copy.acks = set(replies) - set(behind)
-            self._send(copy, behind)
+            copy.cell, copy.need = state.cell, frozenset(levels.behind)
+            copy.acks = set(round_.replies) - copy.need
+            self._send(copy, levels.behind)
         elif task.chore is Chore.PURGE:
-            self._purge(state, task, replies)
+            self._purge(state, task, round_.replies)
         else:
-            self._task_done(state, task, state.key)
+            self._task_done(task, state.key)
 
     def _purge(self, state: KeyState, task: Task, replies: dict[Disk, Cell | None]) -> None:
         """R21: drop the tombstone once every member has shown exactly it, in this epoch."""
@@ -385,9 +372,9 @@ class Keys:
             state.purged = cell.ver
             self._c.known_floor = max(self._c.known_floor, cell.ver)
             self._c.purging.drop(state.key, cell.ver)
-        self._task_done(state, task, state.key)
+        self._task_done(task, state.key)
 
-    def _task_done(self, state: KeyState, task: Task, key: bytes, *, well: bool = True) -> None:
+    def _task_done(self, task: Task, key: bytes, *, well: bool = True) -> None:
         copying = self._c.copying
         if task.chore is Chore.COPY and copying is not None:
             copying.on_key(key, well)
@@ -415,7 +402,7 @@ class Keys:
         if task is not None and task.chore is Chore.COPY:
             state.queue.append(task)
         elif task is not None:
-            self._task_done(state, task, round_.key)
+            self._task_done(task, round_.key)
         self._advance(state)
 
     def _consider_copy(self, state: KeyState, round_: Round) -> None:
@@ -432,7 +419,7 @@ class Keys:
         elif round_.need <= round_.acks:
             self._close(state, round_)
             if round_.task is not None:
-                self._task_done(state, round_.task, round_.key)
+                self._task_done(round_.task, round_.key)
             self._advance(state)
 
     # Time and end
@@ -462,7 +449,7 @@ class Keys:
                 # A newcomer or a laggard must not hold up the key's clients.
                 self._close(state, round_)
                 if round_.task is not None:
-                    self._task_done(state, round_.task, round_.key, well=False)
+                    self._task_done(round_.task, round_.key, well=False)
                 self._advance(state)
         if round_.id in self._rounds:
             members = self._c.config.members if not round_.need else tuple(sorted(round_.need))
@@ -477,7 +464,7 @@ class Keys:
         for decision in round_.decisions:
             self._ctx.unknown(decision.attempt, Reason.DEADLINE, self._c.stamp)
         if round_.task is not None:
-            self._task_done(state, round_.task, round_.key, well=False)
+            self._task_done(round_.task, round_.key, well=False)
         self._advance(state)
 
     def _expire_waiting(self, state: KeyState, now: int) -> None:

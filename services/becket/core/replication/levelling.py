@@ -44,7 +44,9 @@ class Levelling:
         self._settled: set[int] = set()
         self._serial = 0
         others = [d for d in coordinator.config.members if d != coordinator.ctx.disk]
-        self._lacking: dict[Disk, dict[int, int]] = {d: dict.fromkeys(everything, 0) for d in others}
+        self._lacking: dict[Disk, dict[int, int]] = {
+            d: dict.fromkeys(everything, 0) for d in others
+        }
         self._trailing: dict[int, Trailing] = {}
         self._compare_id = 0
         self._compare_serial = 0

@@ -7,7 +7,8 @@ the keys. Invariant: a range is passed only when ``enough`` members have shown t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set as AbstractSet
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, NamedTuple
 
 from becket.core.replication.messages import ListKeys, Reply, Status

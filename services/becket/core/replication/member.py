@@ -69,8 +69,7 @@ class Member:
         self._standing = Standing(self._ctx, identity, self._crown)
         self._claims = Claims(self._ctx, self.seats)
         self._claims.on_matched = self._on_matched
-        self._reigns = Reigns(self._ctx, self._standing, self._claims)
-        self._reigns.submit = self._submit
+        self._reigns = Reigns(self._ctx, self._standing, self._claims, self._submit)
         for number, record in recovered.records.items():
             self.replica.parts[number] = Part(number, record, now_us)
             self._seat(number)

@@ -230,9 +230,7 @@ class ClaimReply(NamedTuple):
     bounded: tuple[int, ...]
 
 
-Request = (
-    Prepare | Accept | CopyIn | ReadKey | Check | ListKeys | Compare | SetFloor | Drop
-)
+Request = Prepare | Accept | CopyIn | ReadKey | Check | ListKeys | Compare | SetFloor | Drop
 Message = Request | WouldPromise | WouldReply | Release | HandOver | Reply | Claim | ClaimReply
 
 

@@ -97,9 +97,7 @@ class Purging:
     def _send(self, dropping: Dropping) -> None:
         c = self._c
         dropping.sent_us = self._ctx.now_us
-        message = Drop(
-            c.part.number, c.gen, c.epoch, dropping.id, None, dropping.key, dropping.ver
-        )
+        message = Drop(c.part.number, c.gen, c.epoch, dropping.id, None, dropping.key, dropping.ver)
         for disk in sorted(dropping.missing):
             c.ask(disk, message, self._on_ack)
 

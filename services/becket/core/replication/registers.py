@@ -85,9 +85,7 @@ def tombstone_for_absent(ver: Version, known_floor: Version) -> Cell:
     return Cell(ver, ZERO, None, 0, (), known_floor)
 
 
-def fold(
-    base: Cell | None, attempts: Sequence[Attempt], reign: Reign, settings: Settings
-) -> Fold:
+def fold(base: Cell | None, attempts: Sequence[Attempt], reign: Reign, settings: Settings) -> Fold:
     """Execute ``attempts`` in order on the fresh cell ``base`` (None = ABSENT)."""
     cell, seq = base, reign.seq
     decisions: list[Decision] = []

@@ -24,11 +24,17 @@ from becket.core.ring.config import Config, Disk
 class Reigns:
     """How reigns end at one member."""
 
-    def __init__(self, ctx: Context, standing: Standing, claims: Claims) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        standing: Standing,
+        claims: Claims,
+        submit: Callable[[Seat, Attempt], None],
+    ) -> None:
         self._ctx = ctx
         self._standing = standing
         self._claims = claims
-        self.submit: Callable[[Seat, Attempt], None] = lambda seat, attempt: None
+        self._submit = submit
 
     # Unplanned
 
@@ -200,7 +206,7 @@ class Reigns:
         """This member coordinates again: the parked attempts go on."""
         parked, seat.parked = seat.parked, []
         for attempt in parked:
-            self.submit(seat, attempt)
+            self._submit(seat, attempt)
 
     def on_matched(self, seats: Iterable[Seat]) -> None:
         """Another member has shown that it coordinates: name it to those who wait."""

@@ -39,7 +39,15 @@ from becket.core.ring.config import Config, Disk
 class Part:
     """One partition at this member: its durable record, and what is known of its coordinator."""
 
-    __slots__ = ("cleared_us", "corrupt", "max_counter", "number", "record", "released", "touched_us")
+    __slots__ = (
+        "cleared_us",
+        "corrupt",
+        "max_counter",
+        "number",
+        "record",
+        "released",
+        "touched_us",
+    )
 
     def __init__(self, number: int, record: PartitionRecord, now_us: int) -> None:
         self.number = number
@@ -102,7 +110,7 @@ class Replica:
         return pair
 
     def scrub(self) -> None:
-        """Read one more page of what is stored here, so that damage is found before it is needed."""
+        """Read one more page of what is stored, to find damage before the key is needed."""
         numbers = sorted(self.parts)
         if not numbers:
             return
@@ -315,8 +323,7 @@ class Replica:
         listed = tuple(
             (key, cell.ver if cell is not None else ZERO)
             for key, cell in page[:limit]
-            if message.bucket < 0
-            or bucket_of(key, self._settings.buckets) == message.bucket
+            if message.bucket < 0 or bucket_of(key, self._settings.buckets) == message.bucket
         )
         more = len(page) > limit
         if more and (not listed or listed[-1][0] != page[limit - 1][0]):

@@ -80,12 +80,12 @@ class Round:
         self.decisions: list[Decision] = []
 
 
-
 class KeyState:
     """What the coordinator knows of one key in this epoch (R13, R15, R16).
 
     ``fresh``: ``cell`` is the chosen cell and this member's own engine holds it. It stays the
-    last chosen one while a write is in flight. ``purged``: dropped at that version and untouched since.
+    last chosen one while a write is in flight. ``purged``: dropped at that
+    version and untouched since.
     """
 
     __slots__ = ("cell", "fresh", "key", "purged", "queue", "reads", "round")

@@ -157,9 +157,7 @@ class Standing:
             part.max_counter = max(part.max_counter, message.epoch.counter)
             self.take(seat, message.epoch, Event.HANDED_OVER)
 
-    def _prepare(
-        self, seat: Seat, candidature: Candidature, disks: tuple[Disk, ...]
-    ) -> None:
+    def _prepare(self, seat: Seat, candidature: Candidature, disks: tuple[Disk, ...]) -> None:
         config = seat.part.record.config
         assert config is not None
         candidature.sent_us = self._ctx.now_us

@@ -113,6 +113,10 @@ class Coordinator:
         for disk in self.config.members:
             self.ask(disk, message, handler)
 
+    def expect(self, message_id: int, handler: ReplyHandler) -> None:
+        """Late replies to a request that is decided go to ``handler`` until ``forget``."""
+        self._pending[message_id] = handler
+
     def forget(self, message_id: int) -> None:
         """No reply to this request is waited for any more."""
         self._pending.pop(message_id, None)
@@ -141,13 +145,11 @@ class Coordinator:
         """Show the config and the epoch to a member that does not count this reign's claims."""
         if disk in self.config.member_set:
             self._knows.discard(disk)
-            self.ask(disk, self._check(self.ctx.next_id()), self._ignore)
+            check = self._check(self.ctx.next_id())
+            self.ctx.request(disk, check._replace(config=self.config))
 
     def _check(self, message_id: int) -> Check:
         return Check(self.part.number, self.gen, self.epoch, message_id, None)
-
-    def _ignore(self, _disk: Disk, reply: Reply) -> None:
-        self.forget(reply.id)
 
     # Reads
 

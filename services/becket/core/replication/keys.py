@@ -238,7 +238,6 @@ class Keys:
     def _on_reply(self, disk: Disk, reply: Reply) -> None:
         round_ = self._rounds.get(reply.id)
         if round_ is None:
-            self._c.levelling.acked(reply.id, disk)
             return
         state = self._states[round_.key]
         if reply.status is Status.BEHIND:

@@ -82,14 +82,14 @@ class Levelling:
     def await_acks(self, round_id: int, key: bytes, missing: set[Disk]) -> None:
         """A chosen write still lacks these acks; they may come, or it must be levelled."""
         self._trailing[round_id] = Trailing(key, missing, self._ctx.now_us)
+        self._c.expect(round_id, self._on_late_ack)
 
-    def acked(self, round_id: int, disk: Disk) -> None:
-        """A late ack of a chosen write."""
-        trailing = self._trailing.get(round_id)
-        if trailing is not None:
+    def _on_late_ack(self, disk: Disk, reply: Reply) -> None:
+        trailing = self._trailing.get(reply.id)
+        if trailing is not None and reply.status is Status.OK:
             trailing.missing.discard(disk)
             if not trailing.missing:
-                self._forget_trailing(round_id)
+                self._forget_trailing(reply.id)
 
     def _forget_trailing(self, round_id: int) -> None:
         del self._trailing[round_id]

@@ -154,7 +154,7 @@ class Reigns:
 
     def _successor(self, coordinator: Coordinator, config: Config) -> Disk:
         """This member, unless it will be none of the members that stay."""
-        if self._ctx.disk in config.target:
+        if self._ctx.disk in config.target and not self._standing.leaving:
             return self._ctx.disk
         staying = [d for d in config.target if d in config.old_set and self.is_alive(d)]
         level = [d for d in staying if coordinator.levelling.is_level(d)]

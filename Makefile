@@ -60,7 +60,7 @@ sim-ci: $(READY) ## simulated clusters under faults: a short, fixed set
 	$(BIN)/python -m tests.simulation ci
 
 sim: $(READY) ## a million schedules, for spare time
-	$(BIN)/python -m tests.simulation run --schedules 1000000
+	$(BIN)/python -m tests.simulation run --schedules 1000000 --compiled
 
 explore: $(READY) ## every order of events in small clusters
 	$(BIN)/python -m tests.simulation explore

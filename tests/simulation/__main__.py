@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from tests.simulation import search
+from tests.simulation import compiled, search
 from tests.simulation.faults import Trim
 from tests.simulation.runner import Run
 
@@ -49,6 +49,11 @@ def ci(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run a range of seeds."""
+    if options.compiled:
+        if compiled.has_compiler():
+            forward = ["--schedules", str(options.schedules), "--first", str(options.first)]
+            return compiled.run(["run", *forward, "--processes", str(options.processes)])
+        print("no C compiler: running interpreted")
     seeds = range(options.first, options.first + options.schedules)
     return search.report(search.search(seeds, processes=options.processes))
 
@@ -84,6 +89,7 @@ def main(arguments: list[str]) -> int:
     many = commands.add_parser("run", help="a range of seeds")
     many.add_argument("--schedules", type=int, default=10_000)
     many.add_argument("--first", type=int, default=0)
+    many.add_argument("--compiled", action="store_true", help="compile with mypyc first")
     many.set_defaults(call=run)
     commands.add_parser("mutants", help="remove each safeguard: the simulation must notice")
     commands.add_parser("explore", help="every order of events in small clusters")

@@ -167,7 +167,9 @@ class Replica:
     def lease_blocks_us(self, part: Part, candidate: Disk) -> int:
         """R22: how long a Prepare of ``candidate`` must wait for leases granted or forgotten."""
         promised = part.record.promised
-        if candidate == promised.disk:
+        if candidate == promised.disk or promised == NO_EPOCH:
+            # Only the owner of the promise can hold a lease from here, also one from before a
+            # restart; whoever never promised has granted none.
             return 0
         quarantine = self.quarantine_until_us - self.now_us
         if quarantine > 0:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +51,9 @@ def test_a_seat_keeps_its_story() -> None:
     seat.advance(Event.SILENCE)
     with pytest.raises(IllegalTransitionError, match=r"partition 3: follower -> asking"):
         seat.advance(Event.DRAINED)
+
+
+def test_the_picture_in_the_docs_is_drawn_from_the_table() -> None:
+    path = Path(__file__).parents[4] / "docs" / "draw_roles.py"
+    script = runpy.run_path(str(path))
+    assert path.with_name("roles.md").read_text() == script["drawn"]()

@@ -59,17 +59,19 @@ def judge(entries: Sequence[Entry]) -> Judgement:
 
 
 def _judge_relaxed(strict: list[Entry], entry: Entry) -> Judgement:
-    unknown = {
-        operation.value
-        for other in strict
-        if other.results is None
-        for operation in other.operations
-    }
     assert entry.results is not None and entry.staleness_us is not None
-    # R34: a write whose outcome is unknown may show and later vanish; so nothing is learnt.
-    if entry.results[0].value in unknown or any(
-        other.results is None and other.operations[0].kind is not Kind.PUT for other in strict
-    ):
+    # R34: a write that has no outcome yet may show and later vanish (a retry may then put it
+    # under another version); so nothing is learnt from a read beside it.
+    beside = [
+        operation
+        for other in strict
+        if other.began_us <= entry.began_us
+        and (other.results is None or (other.ended_us or 0) > entry.began_us)
+        for operation in other.operations
+        if operation.kind is not Kind.GET
+    ]
+    shown = entry.results[0].value
+    if any(operation.kind is not Kind.PUT or operation.value == shown for operation in beside):
         return Judgement.LINEARIZABLE
     expiring = any(operation.ttl_ms for other in strict for operation in other.operations)
     if entry.results[0].verdict is Verdict.ABSENT and expiring:

@@ -32,6 +32,10 @@ class Manners:
     patience: int
     """Attempts before it ends a call with what it knows."""
     retry_pause_us: int
+    reads: float
+    """Share of single reads among its calls."""
+    nosy: float
+    """How often it finds whoever believes to coordinate, also one deposed long ago."""
 
 
 class Client:
@@ -52,11 +56,16 @@ class Client:
 
     @staticmethod
     def _drawn(rng: random.Random) -> Manners:
-        if rng.random() < 0.3:
-            return Manners(
-                rng.choice((300, 800)) * MS, 100 * MS, 4, rng.choice((300, 900, 1800)) * MS
-            )
-        return Manners(rng.choice((120, 250)) * MS, rng.choice((1, 40, 200)) * MS, 8, 20 * MS)
+        draw = rng.random()
+        nosy = rng.choice((0.1, 0.6))
+        if draw < 0.3:
+            pause = rng.choice((300, 900, 1800)) * MS
+            return Manners(rng.choice((100, 300, 800)) * MS, 100 * MS, 4, pause, 0.2, nosy)
+        if draw < 0.55:
+            # One that watches a key, and is answered quickly or not at all.
+            return Manners(60 * MS, rng.choice((10, 60)) * MS, 2, 20 * MS, 0.8, 0.8)
+        pause = rng.choice((1, 40, 200)) * MS
+        return Manners(rng.choice((120, 250)) * MS, pause, 8, 20 * MS, 0.3, nosy)
 
     # Calls
 
@@ -68,7 +77,7 @@ class Client:
         partition = self._rng.randrange(self.cluster.shape.partitions)
         key = f"p{partition}k{self._rng.randrange(self.cluster.shape.keys)}".encode()
         if self._rng.random() < 0.04:
-            self._read_relaxed(partition, key)
+            self._read_relaxed((partition, key), 6)
             self._next()
             return
         try:
@@ -91,7 +100,7 @@ class Client:
 
     def insist(self, partition: int, key: bytes, operation: Operation) -> Running:
         """One call that is tried until it succeeds."""
-        self._manners = Manners(400 * MS, 0, 1000, 20 * MS)
+        self._manners = Manners(400 * MS, 0, 1000, 20 * MS, 0.0, 0.0)
         return self.run(self.session.begin(partition, key, (operation,)))
 
     def _next(self) -> None:
@@ -100,7 +109,7 @@ class Client:
 
     def _operations(self, key: bytes) -> tuple[Operation, ...]:
         size = 1 if self._rng.random() < 0.85 else self._rng.randint(2, 3)
-        if size == 1 and self._rng.random() < 0.3:
+        if self._rng.random() < self._manners.reads:
             return (Operation(Kind.GET),)
         return tuple(self._write(key) for _ in range(size))
 
@@ -108,9 +117,9 @@ class Client:
         rng = self._rng
         draw = rng.random()
         value = f"{self.name}.{next(self._values)}".encode()
-        if draw < 0.2:
+        if draw < 0.25:
             return Operation(Kind.INCREMENT, delta=rng.choice((1, 10, 100)))
-        if draw < 0.42:
+        if draw < self.cluster.shape.deletes:
             return Operation(Kind.DELETE)
         if draw < 0.6:
             # Numbers as values, so that increments meet something to count on.
@@ -141,6 +150,10 @@ class Client:
         self.world.at(self._manners.timeout_us, self._time_out, running, attempt.id)
 
     def _target(self, partition: int) -> Process:
+        if self._rng.random() < self._manners.nosy:
+            reigning = self.cluster.reigning(partition)
+            if reigning:
+                return self._rng.choice(reigning)
         hinted = self.cluster.process_of(self._hints.get(partition, ""))
         if hinted is not None and self._rng.random() < 0.9:
             return hinted
@@ -192,12 +205,19 @@ class Client:
 
     # Relaxed reads
 
-    def _read_relaxed(self, partition: int, key: bytes) -> None:
-        """R34 at some replica; judged by itself, with its staleness."""
+    def _read_relaxed(self, at: tuple[int, bytes], times: int) -> None:
+        """R34 at some replicas, a few times; each is judged by itself, with its staleness.
+
+        The first ones are seldom answered: a replica asks about its level only when it is read.
+        """
+        partition, key = at
         staleness_us = self._rng.choice((150, 600)) * MS
-        target = self._target(partition)
-        at = (partition, key)
-        result = target.read_bounded(at, staleness_us)
+        target = self.cluster.process_of(
+            self._rng.choice(self.cluster.topology.configs[partition].members)
+        )
+        if times > 1:
+            self.world.at(self._rng.randint(20, 200) * MS, self._read_relaxed, at, times - 1)
+        result = target.read_bounded(at, staleness_us) if target is not None else None
         if result is None:
             return
         now = self.world.now_us

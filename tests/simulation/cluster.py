@@ -29,6 +29,12 @@ class Shape:
     clients: int
     keys: int
     """Keys of each partition."""
+    deletes: float = 0.42
+    """Writes below this draw are increments and deletes."""
+
+
+def _nothing(*_: object) -> None:
+    """Nobody watches."""
 
 
 class TopologyObject:
@@ -36,6 +42,7 @@ class TopologyObject:
 
     def __init__(self, configs: tuple[Config, ...]) -> None:
         self.version = 1
+        self.on_change: Callable[[tuple[Config, ...], tuple[Config, ...]], None] = _nothing
         self.configs = configs
         self.contents: dict[tuple[int, int], Config] = {
             (p, config.gen): config for p, config in enumerate(configs)
@@ -45,8 +52,9 @@ class TopologyObject:
         """Change the object if it is still at ``expected`` (None: whatever it is)."""
         if expected is not None and expected != self.version:
             return False
+        before, self.configs = self.configs, configs
         self.version += 1
-        self.configs = configs
+        self.on_change(before, configs)
         return True
 
 
@@ -62,6 +70,8 @@ class Cluster:
         self.tick_us = world.rng.choice((20, 40)) * MS
         self.slow_sync = 0.0
         self.certificates: list[Callable[[Certificate], None]] = []
+        self.on_send: Callable[[Process, list[Message]], None] = _nothing
+        self.on_certificate: Callable[[Process], None] = _nothing
         self._disks = 0
         self._attempts = 0
         self._by_disk: dict[str, Process] = {}
@@ -106,10 +116,20 @@ class Cluster:
         process = self._by_disk.get(disk)
         return process if process is not None and process.disk.disk == disk else None
 
+    def reigning(self, partition: int) -> list[Process]:
+        """The processes that believe they coordinate a partition; there may be several."""
+        found = []
+        for process in self.processes:
+            seat = process.member.seats.get(partition) if process.member is not None else None
+            if seat is not None and seat.coordinator is not None:
+                found.append(process)
+        return found
+
     def carry(self, sender: Process, to: str, messages: list[Message]) -> None:
         """Take an envelope between members."""
         receiver = self.process_of(to)
         if receiver is not None:
+            self.on_send(sender, messages)
             self.world.carry(
                 (sender.name, receiver.name),
                 receiver.receive,
@@ -144,5 +164,6 @@ class Cluster:
 
     def certify(self, process: Process, certificate: Certificate) -> None:
         """Take a certificate to whoever supervises."""
+        self.on_certificate(process)
         for supervisor in self.certificates:
             self.world.carry((process.name, "supervisor"), supervisor, certificate)

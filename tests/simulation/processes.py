@@ -140,6 +140,11 @@ class Process:
         """A planned stop begins."""
         self._step(lambda member: _hand_over(member, self.clock.read(), leaving))
 
+    def suspect(self, peer: Identity) -> None:
+        """Failure detection says, rightly or not, that a process of a peer is gone."""
+        if self._awake(self.suspect, peer):
+            self._step(lambda member: member.suspect(self.clock.read(), peer))
+
     def read_bounded(self, at: tuple[int, bytes], staleness_us: int) -> Result | None:
         """A bounded read; None where this replica cannot answer it."""
         if self.member is None or self.world.now_us < self.paused_until_us:

@@ -40,11 +40,11 @@ class Verdict:
 
 def drawn_shape(rng: random.Random) -> Shape:
     """Three to five members, mostly three replicas, one or two partitions, few keys."""
-    members = rng.choice((3, 4, 4, 5))
+    members = rng.choice((3, 4, 5, 5, 6))
     replicas = min(members, rng.choice((3, 3, 3, 3, 3, 2, 1, 4, 5)))
-    return Shape(
-        members, replicas, rng.choice((1, 1, 2)), rng.choice((2, 3, 4)), rng.choice((1, 2, 3))
-    )
+    partitions, keys = rng.choice((1, 1, 1, 2)), rng.choice((1, 1, 2, 3))
+    clients, deletes = rng.choice((2, 3, 4)), rng.choice((0.42, 0.65))
+    return Shape(members, replicas, partitions, clients, keys, deletes)
 
 
 def drawn_settings(rng: random.Random) -> Settings:
@@ -59,11 +59,11 @@ def drawn_settings(rng: random.Random) -> Settings:
         resend_us=rng.choice((40, 100)) * MS,
         round_us=rng.choice((200, 1000)) * MS,
         gossip_us=rng.choice((50, 400, 1000)) * MS,
-        purge_age_us=rng.choice((100, 400, 60_000)) * MS,
-        sweep_us=rng.choice((80, 300)) * MS,
+        purge_age_us=rng.choice((20, 100, 400, 60_000)) * MS,
+        sweep_us=rng.choice((40, 80, 300)) * MS,
         compare_us=rng.choice((300, 2000)) * MS,
         return_us=rng.choice((300, 1000)) * MS,
-        clock_rate_error=0.01,
+        clock_rate_error=rng.choice((0.01, 0.01, 0.1, 0.3)),
         buckets=rng.choice((1, 4)),
         page_keys=rng.choice((1, 2, 256)),
         copy_window=rng.choice((1, 4)),
@@ -93,7 +93,7 @@ class Run:
             supervisor.lose_replies = rng.choice((0.0, 0.2))
         self.cluster.certificates = [s.certify for s in self.supervisors]
         self.faults = Faults(self.cluster, self.supervisors, trim)
-        calls = min(trim.calls, rng.choice((5, 8, 12)))
+        calls = min(trim.calls, rng.choice((6, 10, 16)))
         self.clients = [
             Client(self.cluster, f"c{i}", calls, self.world.stream(f"client {i}"))
             for i in range(self.cluster.shape.clients)
@@ -146,9 +146,38 @@ class Run:
                 asked = True
                 probe = self._probe()
             elif asked and self._whole() and all(r.finished for r in probe):
+                self._disturb()
                 self._read_back()
                 return
         self._fail("liveness", self._what_is_missing(asked))
+
+    def _disturb(self) -> None:
+        """R11a: a member that hears nobody, or stood still, must not cost others their reign."""
+        rng = self.world.stream("disturbance")
+        if rng.random() < 0.75:
+            return
+        reigns = []
+        for partition in self._partitions():
+            for process in self.cluster.reigning(partition):
+                assert process.member is not None
+                seat = process.member.seats[partition]
+                assert seat.coordinator is not None
+                reigns.append((process, seat, seat.coordinator))
+        odd = rng.choice(self.cluster.processes)
+        length = 2 * self.settings.suspicion_us + self.settings.candidature_us
+        if rng.random() < 0.5:
+            odd.pause(length)
+        else:
+            self.world.tell(f"{odd.name} hears nobody")
+            self.world.cuts |= {(process.name, odd.name) for process in self.cluster.processes}
+        self.world.run_until(self.world.now_us + length + self.settings.suspicion_us)
+        self.world.cuts.clear()
+        for process, seat, coordinator in reigns:
+            if process is odd or seat.coordinator is coordinator or coordinator.draining:
+                continue
+            others = [d for d in coordinator.config.members if d != odd.disk.disk]
+            if coordinator.config.quorum(frozenset(others)):
+                self._fail("liveness", f"{odd.name} deposed {process.name}: {list(seat.story)}")
 
     def _idle(self) -> bool:
         return all(client.left <= 0 and client.open == 0 for client in self.clients)

@@ -47,7 +47,7 @@ class Supervisor:
             self.world.at(self._delay(), self._read)
 
     def _delay(self) -> int:
-        return self._rng.choice((1, 2, 5, 40)) * MS
+        return self._rng.choice((1, 2, 5, 40, 40, 300)) * MS
 
     def _read(self) -> None:
         """R1: every transition is computed from the object that was just read."""

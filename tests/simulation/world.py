@@ -27,6 +27,10 @@ class Weather:
     slow_us: int
     linger: float
     """Share of envelopes of which an old duplicate turns up much later."""
+    fickle: float = 0.0
+    """Share of attempts and answers that are lost between a client and a member."""
+    late: float = 0.0
+    """Share of attempts and answers that arrive long after their client has given them up."""
 
     @classmethod
     def drawn(cls, rng: random.Random) -> Weather:
@@ -41,6 +45,8 @@ class Weather:
             delay_us=rng.choice((1, 3, 10)) * MS,
             slow_us=rng.choice((60, 200, 600)) * MS,
             linger=rng.choice((0.0, 0.0, 0.05, 0.2)),
+            fickle=rng.choice((0.0, 0.1, 0.3)),
+            late=rng.choice((0.0, 0.05, 0.2)),
         )
 
 
@@ -101,10 +107,10 @@ class World:
     def carry_once(self, way: tuple[str, str], deliver: Callable[..., None], *args: object) -> None:
         """Take a client's attempt or its answer: late or never, but once at most (R10)."""
         weather, rng = self.weather, self.rng
-        if way in self.cuts or (weather.drop and rng.random() < weather.drop):
+        if way in self.cuts or (weather.fickle and rng.random() < weather.fickle):
             return
         delay = self._delay()
-        if weather.linger and rng.random() < weather.linger / 2:
+        if weather.late and rng.random() < weather.late:
             delay = rng.randint(100 * MS, 2500 * MS)
         self.at(delay, self._arrive, way, deliver, args)
 

@@ -171,10 +171,12 @@ class Replica:
             # Only the owner of the promise can hold a lease from here, also one from before a
             # restart; whoever never promised has granted none.
             return 0
+        if promised <= part.released:
+            return 0  # Its owner has given up every lease under it, from before a restart too.
         quarantine = self.quarantine_until_us - self.now_us
         if quarantine > 0:
             return quarantine
-        if promised <= part.released or promised.disk not in self.pairs:
+        if promised.disk not in self.pairs:
             return 0
         return self.pairs[promised.disk].blocks_us(promised, self.now_us)
 

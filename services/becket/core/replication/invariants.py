@@ -6,6 +6,8 @@ on acknowledging. They are on in simulation, in tests and in production.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from becket.core.errors import BugError
 from becket.core.replication.cells import Cell
 from becket.core.replication.store import PartitionRecord
@@ -29,6 +31,39 @@ def record_never_falls(before: PartitionRecord, after: PartitionRecord) -> None:
         raise InvariantError(1, f"promise fell: {before.promised} to {after.promised}")
     if after.since == before.since and after.floor < before.floor:
         raise InvariantError(1, f"floor fell: {before.floor} to {after.floor}")
+
+
+def reply_stands(promised: Epoch, epoch: Epoch) -> None:
+    """Invariant 2: no consent leaves under an epoch below the promise."""
+    if epoch < promised:
+        raise InvariantError(2, f"consents under {epoch} with a promise of {promised}")
+
+
+def seq_rises(last: Version, ver: Version) -> None:
+    """Invariant 4: a coordinator's versions rise strictly."""
+    if ver <= last:
+        raise InvariantError(4, f"writes {ver} after {last}")
+
+
+def deletion_is_due(disk: str, config: Config, since: int | None) -> None:
+    """Invariant 7: cells go only when the config excludes this disk or it joins anew."""
+    if disk in config.member_set and config.joined[disk] == since:
+        raise InvariantError(7, f"{disk} deletes its cells as a member of {config}")
+
+
+def drop_is_due(shown: Mapping[str, Cell | None], config: Config, ver: Version) -> None:
+    """Invariant 8: every member has shown exactly the version that is dropped."""
+    if config.is_joint or any(
+        disk not in shown or (cell := shown[disk]) is None or cell.ver != ver
+        for disk in config.members
+    ):
+        raise InvariantError(8, f"drops {ver} in {config}, shown {dict(shown)}")
+
+
+def clock_runs_forward(before_us: int, now_us: int) -> None:
+    """Invariant 9: a monotonic clock never goes back."""
+    if now_us < before_us:
+        raise InvariantError(9, f"the clock went from {before_us} back to {now_us}")
 
 
 def one_content(key: bytes, stored: Cell, arrived: Cell) -> None:

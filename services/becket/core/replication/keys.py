@@ -38,6 +38,7 @@ class Keys:
         self._ctx = coordinator.ctx
         self._states: dict[bytes, KeyState] = {}
         self._rounds: dict[int, Round] = {}
+        self._written: Version = ZERO
 
     # What comes in
 
@@ -213,6 +214,8 @@ class Keys:
 
     def _write(self, round_: Round, cell: Cell) -> None:
         invariants.cell_is_whole(round_.key, cell, self._c.known_floor)
+        invariants.seq_rises(self._written, cell.ver)
+        self._written = cell.ver
         round_.cell = cell
         round_.acks.clear()
         self._send(round_, self._c.config.members)
@@ -369,6 +372,7 @@ class Keys:
             state.fresh = False
             state.cell = None
             state.purged = cell.ver
+            invariants.drop_is_due(replies, config, cell.ver)
             self._c.known_floor = max(self._c.known_floor, cell.ver)
             self._c.purging.drop(state.key, cell.ver)
         self._task_done(task, state.key)

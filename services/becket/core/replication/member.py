@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from becket.core.replication import registers
+from becket.core.replication import invariants, registers
 from becket.core.replication.cells import Attempt, Reason, Result
 from becket.core.replication.claims import Claims
 from becket.core.replication.context import Context
@@ -187,6 +187,7 @@ class Member:
 
     def _enter(self, clocks: tuple[int, int]) -> None:
         before = self._ctx.now_us
+        invariants.clock_runs_forward(before, clocks[0])
         self._ctx.now_us, self._ctx.wall_ms = clocks
         self.replica.now_us = self._ctx.now_us
         if self._ctx.now_us - before > self._settings.lease_us:

@@ -142,6 +142,8 @@ class Replica:
         self._watcher.on_adopted(part)
 
     def _cleared(self, part: Part, record: PartitionRecord, since: int | None) -> PartitionRecord:
+        assert record.config is not None
+        invariants.deletion_is_due(self.disk, record.config, part.record.since)
         self._store.clear(part.number)
         part.corrupt.clear()
         part.cleared_us = self.now_us
@@ -230,6 +232,8 @@ class Replica:
         return self._drop(part, message)
 
     def _reply(self, part: Part, message: Request, status: Status = Status.OK) -> Reply:
+        if status is Status.OK:
+            invariants.reply_stands(part.record.promised, message.epoch)
         floor = part.record.floor
         return Reply(message.partition, message.gen, message.epoch, message.id, status, floor)
 

@@ -269,6 +269,18 @@ def test_each_invariant_has_teeth() -> None:
         invariants.config_follows(config, first_config(("b",)))
     with pytest.raises(InvariantError, match="invariant 6"):
         invariants.config_follows(FINAL, JOINT.finish().__class__(2, ("x",), None, (("x", 1),)))
+    with pytest.raises(InvariantError, match="invariant 2"):
+        invariants.reply_stands(E2, E1)
+    with pytest.raises(InvariantError, match="invariant 4"):
+        invariants.seq_rises(Version(E1, 2), Version(E1, 2))
+    with pytest.raises(InvariantError, match="invariant 7"):
+        invariants.deletion_is_due("a", config, 1)
+    invariants.deletion_is_due("a", config, None)
+    with pytest.raises(InvariantError, match="invariant 8"):
+        invariants.drop_is_due({"a": cell(1)}, config, Version(E1, 2))
+    invariants.drop_is_due({"a": cell(1)}, config, Version(E1, 1))
+    with pytest.raises(InvariantError, match="invariant 9"):
+        invariants.clock_runs_forward(5, 4)
     with pytest.raises(InvariantError, match="invariant 9"):
         invariants.lease_is_short(400, 0, 400)
     with pytest.raises(InvariantError, match="invariant 10"):

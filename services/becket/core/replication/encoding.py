@@ -1,0 +1,215 @@
+"""Cells and partition records as bytes, for an engine's values.
+
+Owns the format: one byte for its version, a checksum over the rest, then the fields; integers are
+little-endian, texts carry their length. Must not know where the bytes are kept. Invariants: what
+was written reads back equal; any other bytes raise EncodingError, never something else, so that a
+damaged cell is told from an absent one (R8).
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from becket.core.errors import EncodingError
+from becket.core.replication.cells import Cell, Record, Result, Verdict
+from becket.core.replication.store import PartitionRecord
+from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
+from becket.core.ring.config import Config
+
+FORMAT = 1
+
+_HEAD = struct.Struct("<BI")
+_EPOCH = struct.Struct("<QQB")
+_SEQ = struct.Struct("<Q")
+_SIZE = struct.Struct("<I")
+_COUNT = struct.Struct("<H")
+_SIGNED = struct.Struct("<q")
+
+_TOMBSTONE, _OWN_MOD, _EXPIRES, _FLOOR = 1, 2, 4, 8
+_HAS_VERSION, _HAS_VALUE = 1, 2
+
+
+def encode_cell(cell: Cell) -> bytes:
+    """The cell as bytes."""
+    flags = (
+        (_TOMBSTONE if cell.value is None else 0)
+        | (_OWN_MOD if cell.mod == cell.ver else 0)
+        | (_EXPIRES if cell.expire_ms else 0)
+        | (_FLOOR if cell.rec_floor != ZERO else 0)
+    )
+    parts = [bytes((flags,)), _version(cell.ver)]
+    if not flags & _OWN_MOD:
+        parts.append(_version(cell.mod))
+    if flags & _EXPIRES:
+        parts.append(_SIGNED.pack(cell.expire_ms))
+    if flags & _FLOOR:
+        parts.append(_version(cell.rec_floor))
+    parts.append(_COUNT.pack(len(cell.records)))
+    parts += [_record(record) for record in cell.records]
+    if cell.value is not None:
+        parts.append(cell.value)
+    return _sealed(parts)
+
+
+def decode_cell(data: bytes) -> Cell:
+    """The cell that ``encode_cell`` wrote; raises EncodingError."""
+    reader = _Reader(data, "cell")
+    flags = reader.byte()
+    ver = reader.version()
+    mod = ver if flags & _OWN_MOD else reader.version()
+    expire_ms = reader.signed() if flags & _EXPIRES else 0
+    rec_floor = reader.version() if flags & _FLOOR else ZERO
+    records = tuple(reader.record() for _ in range(reader.count()))
+    value = None if flags & _TOMBSTONE else reader.rest()
+    reader.end()
+    return Cell(ver, mod, value, expire_ms, records, rec_floor)
+
+
+def encode_partition(record: PartitionRecord) -> bytes:
+    """The durable state of one partition as bytes."""
+    parts = [_epoch(record.promised), _version(record.floor), _SIGNED.pack(record.since or 0)]
+    config = record.config
+    if config is not None:
+        parts.append(_SEQ.pack(config.gen))
+        parts.append(bytes((config.is_joint,)))
+        for disks in (config.old, config.new or ()):
+            parts.append(_COUNT.pack(len(disks)))
+            parts += [_text(disk) for disk in disks]
+        parts.append(_COUNT.pack(len(config.since)))
+        for disk, gen in config.since:
+            parts += [_text(disk), _SEQ.pack(gen)]
+    return _sealed(parts)
+
+
+def decode_partition(data: bytes) -> PartitionRecord:
+    """The state that ``encode_partition`` wrote; raises EncodingError."""
+    reader = _Reader(data, "partition")
+    promised, floor, since = reader.epoch(), reader.version(), reader.signed()
+    config = None
+    if not reader.is_at_end():
+        gen, joint = reader.number(), reader.byte()
+        old = tuple(reader.text() for _ in range(reader.count()))
+        new = tuple(reader.text() for _ in range(reader.count()))
+        joined = tuple((reader.text(), reader.number()) for _ in range(reader.count()))
+        config = Config(gen, old, new if joint else None, joined)
+    reader.end()
+    return PartitionRecord(config, promised, floor, since or None)
+
+
+def _sealed(parts: list[bytes]) -> bytes:
+    body = b"".join(parts)
+    return _HEAD.pack(FORMAT, zlib.crc32(body)) + body
+
+
+def _epoch(epoch: Epoch) -> bytes:
+    disk = epoch.disk.encode()
+    return _EPOCH.pack(epoch.counter, epoch.incarnation, len(disk)) + disk
+
+
+def _version(version: Version) -> bytes:
+    return _epoch(version.epoch) + _SEQ.pack(version.seq)
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return _COUNT.pack(len(data)) + data
+
+
+def _record(record: Record) -> bytes:
+    parts = [
+        _text(record.session),
+        _SEQ.pack(record.number),
+        _version(record.executed_at),
+        _SIGNED.pack(record.executed_ms),
+        _COUNT.pack(len(record.results)),
+    ]
+    for result in record.results:
+        flags = (_HAS_VERSION if result.version is not None else 0) | (
+            _HAS_VALUE if result.value is not None else 0
+        )
+        parts.append(bytes((result.verdict, flags)))
+        if result.version is not None:
+            parts.append(_version(result.version))
+        if result.value is not None:
+            parts += [_SIZE.pack(len(result.value)), result.value]
+        parts.append(_SIGNED.pack(result.expire_ms))
+    return b"".join(parts)
+
+
+class _Reader:
+    """Reads fields in turn; every way in which bytes can be wrong ends as EncodingError."""
+
+    def __init__(self, data: bytes, field: str) -> None:
+        self._field = field
+        self._data = data
+        self._at = _HEAD.size
+        if len(data) < _HEAD.size:
+            raise EncodingError(field, f"is {len(data)} bytes, too short to be one")
+        version, checksum = _HEAD.unpack_from(data)
+        if version != FORMAT:
+            raise EncodingError(f"{field}.format", f"is {version}, this program reads {FORMAT}")
+        if zlib.crc32(memoryview(data)[_HEAD.size :]) != checksum:
+            raise EncodingError(field, "fails its checksum")
+
+    def _take(self, size: int) -> bytes:
+        taken = self._data[self._at : self._at + size]
+        if len(taken) != size:
+            raise EncodingError(self._field, f"ends after {len(self._data)} bytes")
+        self._at += size
+        return taken
+
+    def byte(self) -> int:
+        return self._take(1)[0]
+
+    def count(self) -> int:
+        return int(_COUNT.unpack(self._take(_COUNT.size))[0])
+
+    def number(self) -> int:
+        return int(_SEQ.unpack(self._take(_SEQ.size))[0])
+
+    def signed(self) -> int:
+        return int(_SIGNED.unpack(self._take(_SIGNED.size))[0])
+
+    def text(self) -> str:
+        return self._decoded(self._take(self.count()))
+
+    def _decoded(self, data: bytes) -> str:
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise EncodingError(self._field, "holds a text that is not UTF-8") from error
+
+    def epoch(self) -> Epoch:
+        counter, incarnation, size = _EPOCH.unpack(self._take(_EPOCH.size))
+        epoch = Epoch(counter, self._decoded(self._take(size)), incarnation)
+        return NO_EPOCH if epoch == NO_EPOCH else epoch
+
+    def version(self) -> Version:
+        return Version(self.epoch(), self.number())
+
+    def record(self) -> Record:
+        session, number, executed_at = self.text(), self.number(), self.version()
+        executed_ms = self.signed()
+        results = tuple(self._result() for _ in range(self.count()))
+        return Record(session, number, results, executed_at, executed_ms)
+
+    def _result(self) -> Result:
+        verdict, flags = self._take(2)
+        if verdict not in Verdict._value2member_map_:
+            raise EncodingError(f"{self._field}.records", f"has an unknown verdict {verdict}")
+        version = self.version() if flags & _HAS_VERSION else None
+        value = None
+        if flags & _HAS_VALUE:
+            value = self._take(int(_SIZE.unpack(self._take(_SIZE.size))[0]))
+        return Result(Verdict(verdict), version, value, self.signed())
+
+    def rest(self) -> bytes:
+        return self._take(len(self._data) - self._at)
+
+    def is_at_end(self) -> bool:
+        return self._at == len(self._data)
+
+    def end(self) -> None:
+        if not self.is_at_end():
+            raise EncodingError(self._field, f"goes on after {self._at} bytes")

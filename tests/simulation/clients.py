@@ -48,6 +48,8 @@ class Client:
         self.session = Session(name)
         self.left = calls
         self.open = 0
+        self.pace_us = 0
+        """How far apart its calls are to be, so that they meet faults all through the run."""
         self._rng = rng
         self._manners = self._drawn(rng)
         self._hints: dict[int, str] = {}
@@ -105,6 +107,8 @@ class Client:
 
     def _next(self) -> None:
         pause = self._rng.randint(0, 2 * self._manners.pause_us)
+        if self._rng.random() < 0.6:
+            pause = self._rng.randint(0, 2 * self.pace_us)
         self.world.at(pause, self.begin)
 
     def _operations(self, key: bytes) -> tuple[Operation, ...]:

@@ -33,6 +33,10 @@ class Shape:
     """Writes below this draw are increments and deletes."""
 
 
+Filter = Callable[[tuple[str, str], Message, Callable[..., None], tuple[object, ...]], bool]
+"""Whether a message between two members is kept back, with what would deliver it."""
+
+
 def _nothing(*_: object) -> None:
     """Nobody watches."""
 
@@ -71,7 +75,8 @@ class Cluster:
         self.slow_sync = 0.0
         self.certificates: list[Callable[[Certificate], None]] = []
         self.on_send: Callable[[Process, list[Message]], None] = _nothing
-        self.on_certificate: Callable[[Process], None] = _nothing
+        self.filter: Filter | None = None
+        self.on_certificate: Callable[[Process, int], None] = _nothing
         self._disks = 0
         self._attempts = 0
         self._by_disk: dict[str, Process] = {}
@@ -130,6 +135,9 @@ class Cluster:
         receiver = self.process_of(to)
         if receiver is not None:
             self.on_send(sender, messages)
+            messages = self._passing(sender, receiver, messages)
+            if not messages:
+                return
             self.world.carry(
                 (sender.name, receiver.name),
                 receiver.receive,
@@ -137,6 +145,18 @@ class Cluster:
                 receiver.identity,
                 messages,
             )
+
+    def _passing(
+        self, sender: Process, receiver: Process, messages: list[Message]
+    ) -> list[Message]:
+        """What a schedule lets pass; what it keeps back it delivers itself, or never."""
+        if self.filter is None:
+            return messages
+        way = (sender.name, receiver.name)
+        identities = (sender.identity, receiver.identity)
+        return [
+            m for m in messages if not self.filter(way, m, receiver.receive, (*identities, [m]))
+        ]
 
     def call(
         self,
@@ -164,6 +184,6 @@ class Cluster:
 
     def certify(self, process: Process, certificate: Certificate) -> None:
         """Take a certificate to whoever supervises."""
-        self.on_certificate(process)
+        self.on_certificate(process, certificate.partition)
         for supervisor in self.certificates:
             self.world.carry((process.name, "supervisor"), supervisor, certificate)

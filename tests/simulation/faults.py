@@ -177,6 +177,8 @@ class Faults:
         """A coordinator that is well is said to be gone: leases must hold all the same."""
         rng = self._rng
         victim = self._victim()
+        if rng.random() < 0.6:
+            self._isolate(victim, rng)
         self.world.tell(f"{victim.name} is said to be gone")
         for process in self.cluster.processes:
             if process is not victim and process.member is not None and rng.random() < 0.85:
@@ -184,7 +186,7 @@ class Faults:
 
     def _unrest(self) -> None:
         """One coordinator after the other is said to be gone, in quick succession."""
-        rng, at_us = self._rng, 0
+        rng, at_us = self._rng, 1
         for _ in range(rng.randint(2, 4)):
             self.world.at(at_us, self._run, self._suspect, rng.randint(0, 2**40))
             at_us += rng.choice((20, 60, 150, 400)) * MS
@@ -230,14 +232,28 @@ class Faults:
     def _watch_ring(self) -> None:
         rng = self.world.stream("splits")
         self.cluster.topology.on_change = lambda before, after: self._split(rng, before, after)
-        self.cluster.on_certificate = lambda process: self._on_certificate(rng, process)
+        self.cluster.on_certificate = lambda process, partition: self._on_certificate(
+            rng, process, partition
+        )
 
-    def _on_certificate(self, rng: random.Random, process: Process) -> None:
+    def _on_certificate(self, rng: random.Random, process: Process, partition: int) -> None:
         """A complete copy, not yet final: take the coordinator away just now."""
-        if self.healed or rng.random() >= self._split_rate / 4:
+        if self.healed or rng.random() >= self._split_rate / 2:
             return
-        self._isolate(process, rng)
-        self._suspect_all(process)
+        if rng.random() < 0.4:
+            self._isolate(process, rng)
+            self._suspect_all(process)
+            return
+        config = self.cluster.topology.configs[partition]
+        old, coming = self._names(set(config.old)), self._names(set(config.target))
+        side = old | {process.name}
+        if rng.random() < 0.5:
+            side.discard(rng.choice(sorted(old - {process.name} or old)))
+        cuts = {(a, b) for a in side for b in coming - side}
+        cuts |= {(b, a) for a, b in cuts}
+        self.world.cuts |= cuts
+        self.world.tell(f"cut {sorted(side)} from {sorted(coming - side)} at a certificate")
+        self.world.at(rng.choice((300, 800, 1500)) * MS, self._mend, cuts)
 
     def _watch_sends(self) -> None:
         """Writes that reach a few members only, whose coordinator is then not heard for a while."""
@@ -252,7 +268,7 @@ class Faults:
             if rng.random() < rate:
                 left -= 1
                 self._isolate(sender, rng)
-                if rng.random() < 0.6:
+                if rng.random() < 0.8:
                     self.world.at(rng.choice((1, 20, 100)) * MS, self._suspect_all, sender)
 
         if rate:
@@ -270,7 +286,7 @@ class Faults:
             cuts |= {("supervisor", process.name), (process.name, "supervisor")}
         self.world.cuts |= cuts
         self.world.tell(f"cut {process.name} from {sorted(cut_off)}")
-        self.world.at(rng.choice((50, 200, 400, 800)) * MS, self._mend, cuts)
+        self.world.at(rng.choice((100, 500, 1000, 1500)) * MS, self._mend, cuts)
         if rng.random() < 0.15:
             self.world.at(rng.randint(0, 3 * MS), process.crash)
             self.world.at(rng.choice((50, 300)) * MS, self._restart, process)

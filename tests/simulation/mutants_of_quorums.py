@@ -207,6 +207,16 @@ RING = (
                 "                return None\n"
                 "            return",
             ),
+            core(
+                "replica",
+                "yes = message.gen >= part.gen and",
+                "yes = (message.gen >= part.gen or part.record.since is None) and",
+            ),
+            core(
+                "replica",
+                "part.record.config if message.gen < part.gen else None",
+                "part.record.config if message.gen < part.gen and part.record.since else None",
+            ),
         ),
     ),
     Mutant(
@@ -281,6 +291,7 @@ RING = (
                 "if config is None or False and self.disk not in",
             ),
             core("replica", "yes = message.gen >= part.gen and", "yes ="),
+            core("replica", "part.record.config if message.gen < part.gen else None", "None"),
             core("claims", "and part.gen == gen\n", "\n"),
         ),
     ),

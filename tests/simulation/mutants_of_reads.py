@@ -190,7 +190,8 @@ READS = (
                 "clients",
                 "",
                 """
-def _read_from_two(self, partition, key):
+def _read_from_two(self, at, times):
+    partition, key = at
     shown = []
     members = self.cluster.topology.configs[partition].members
     for disk in self._rng.sample(members, min(2, len(members))):

@@ -31,6 +31,10 @@ class Clock:
         self._rate = rate
         self._skew_ms = skew_ms
 
+    def set_rate(self, rate: float) -> None:
+        """Run at this rate; only before anything has been read."""
+        self._rate = rate
+
     def read(self) -> tuple[int, int]:
         """(monotonic microseconds, wall milliseconds)."""
         own = int(self._world.now_us * self._rate)

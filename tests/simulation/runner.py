@@ -16,6 +16,7 @@ from tests.simulation.checker import Judgement, judge
 from tests.simulation.clients import Client, Running
 from tests.simulation.cluster import Cluster, Shape
 from tests.simulation.faults import NOTHING, Faults, Trim
+from tests.simulation.provoker import Provoker
 from tests.simulation.supervisors import Supervisor
 from tests.simulation.world import SECOND, World
 
@@ -91,8 +92,12 @@ class Run:
         ]
         for supervisor in self.supervisors:
             supervisor.lose_replies = rng.choice((0.0, 0.2))
+            supervisor.patience_us = rng.choice((0, 300, 1000)) * MS
         self.cluster.certificates = [s.certify for s in self.supervisors]
         self.faults = Faults(self.cluster, self.supervisors, trim)
+        self.provoker = None
+        if self.world.stream("provoker").random() < 0.7 and trim.calls > 5:
+            self.provoker = Provoker(self.cluster, "provoker", self.world.stream("provoker"))
         calls = min(trim.calls, rng.choice((6, 10, 16)))
         self.clients = [
             Client(self.cluster, f"c{i}", calls, self.world.stream(f"client {i}"))
@@ -128,13 +133,18 @@ class Run:
         for supervisor in self.supervisors:
             supervisor.start()
         for client in self.clients:
-            self.world.at(self.world.rng.randint(begin, begin + length // 2), client.begin)
+            client.pace_us = length // max(1, client.left)
+            self.world.at(self.world.rng.randint(begin, begin + length // 3), client.begin)
+        if self.provoker is not None:
+            self.world.at(begin, self.provoker.watch)
         self.faults.unleash(begin, begin + length)
         self.world.run_until(begin + length)
 
     def _in_peace(self) -> None:
         """Faults stop; everything that was begun must end, and every partition take a write."""
         self.faults.heal()
+        if self.provoker is not None:
+            self.provoker.tries = 0
         self.faults.replace_lost()
         deadline = self.world.now_us + PEACE_US
         step = 250 * MS
@@ -180,7 +190,9 @@ class Run:
                 self._fail("liveness", f"{odd.name} deposed {process.name}: {list(seat.story)}")
 
     def _idle(self) -> bool:
-        return all(client.left <= 0 and client.open == 0 for client in self.clients)
+        return all(client.left <= 0 and client.open == 0 for client in self.clients) and (
+            self.provoker is None or not self.provoker.open
+        )
 
     def _probe(self) -> list[Running]:
         """One write to every partition, by a client that does not give up."""

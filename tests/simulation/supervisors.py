@@ -31,6 +31,8 @@ class Supervisor:
         self._busy = False
         self.interval_us = 60 * MS
         self.lose_replies = 0.0
+        self.patience_us = 0
+        """How long a certificate may lie here: joint configs last as long."""
 
     def start(self) -> None:
         """Begin to look after the object."""
@@ -38,6 +40,9 @@ class Supervisor:
 
     def certify(self, certificate: Certificate) -> None:
         """A joint coordinator says that its copy is complete."""
+        self.world.at(self._rng.randint(0, self.patience_us), self._keep, certificate)
+
+    def _keep(self, certificate: Certificate) -> None:
         self._certificates[certificate.partition] = certificate
 
     def _look(self) -> None:

@@ -1,0 +1,44 @@
+"""The written schedules: by name, with the mutants that each one shows.
+
+Owns the register, and running one to its verdict. They also serve as scenarios of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from becket.core.errors import BugError
+from tests.simulation import schedules_of_leases as leases, schedules_of_rings as rings
+from tests.simulation.runner import Verdict
+from tests.simulation.stage import Stage
+
+SCHEDULES: dict[str, Callable[[], Stage]] = {
+    schedule.__name__: schedule
+    for schedule in (
+        rings.newcomers_prepare_alone,
+        rings.removed_members_vote,
+        rings.accept_after_rejoining,
+        rings.first_touch_without_promise,
+        rings.half_written_at_the_final_swap,
+        leases.everybody_restarts,
+        leases.clocks_apart,
+        leases.slow_reply,
+        leases.adopted_in_a_lease,
+    )
+}
+
+
+def play(name: str) -> Verdict:
+    """Run one schedule and judge what its clients saw."""
+    verdict = Verdict(-1)
+    try:
+        stage = SCHEDULES[name]()
+    except BugError as error:
+        verdict.kind, verdict.problem = "invariant", f"{type(error).__name__}: {error}"
+        return verdict
+    verdict.problem = stage.judge()
+    verdict.kind = "history" if verdict.problem else "ok"
+    verdict.story = stage.world.story or []
+    verdict.acknowledged = stage.cluster.history.acknowledged
+    verdict.events = stage.world.events
+    return verdict

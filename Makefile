@@ -53,8 +53,8 @@ format: $(READY) ## bring the code into shape
 tidy: $(READY) ## the tests about the repository itself
 	$(BIN)/python -m pytest -q tests/tidy
 
-unit: $(READY) ## units, properties, scenarios
-	$(BIN)/python -m pytest -q $(wildcard tests/unit tests/properties tests/scenarios)
+unit: $(READY) ## units, properties, scenarios, and the contracts of the ports
+	$(BIN)/python -m pytest -q tests/unit tests/properties tests/scenarios tests/contract
 
 sim-ci: $(READY) ## simulated clusters under faults: a short, fixed set
 	$(BIN)/python -m tests.simulation ci

@@ -1,0 +1,1 @@
+"""Implementations of the ports; each knows one library or one system."""

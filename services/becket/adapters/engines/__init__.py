@@ -1,0 +1,1 @@
+"""Engines behind the engine port, and the volume that holds one."""

@@ -1,0 +1,133 @@
+"""The core's cells, records and digests as keys of an engine.
+
+Owns the layout: a letter for the kind, the partition as four big-endian bytes, then the rest, so
+that one partition's cells lie together in order of key. Must not sync: the storage process does
+that when it has gathered enough. A cell that does not read is CorruptCellError, never ABSENT.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from becket.core.errors import EncodingError
+from becket.core.replication.cells import Cell
+from becket.core.replication.encoding import (
+    decode_cell,
+    decode_partition,
+    encode_cell,
+    encode_partition,
+)
+from becket.core.replication.store import (
+    ClearCells,
+    CorruptCellError,
+    DeleteCell,
+    PutCell,
+    PutDigest,
+    PutRecord,
+    Recovered,
+    Write,
+    recovered,
+)
+from becket.ports.engine import Change, Delete, DeleteRange, Engine, EngineCorruptError, Put
+
+_INCARNATION = b"i"
+_PARTITION, _DIGEST, _CELL = b"p", b"d", b"k"
+_NUMBER = struct.Struct(">I")
+_BUCKET = struct.Struct(">IH")
+_COUNT = struct.Struct("<Q")
+_PAGE = 1000
+
+
+class EngineCells:
+    """The core's view of one engine; it is the core's ``CellReader``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def raise_incarnation(self) -> int:
+        """Count this start, durably, before any message is sent (PROTOCOL section 1)."""
+        raw = self._engine.get(_INCARNATION)
+        incarnation = (_COUNT.unpack(raw)[0] if raw is not None else 0) + 1
+        self._engine.apply([Put(_INCARNATION, _COUNT.pack(incarnation))])
+        self._engine.flush()
+        return int(incarnation)
+
+    def recovered(self) -> Recovered:
+        """What a member finds when it starts; raises EngineCorruptError when it does not read."""
+        records = []
+        for key, raw in self._all(_PARTITION):
+            try:
+                records.append((_NUMBER.unpack(key[1:])[0], decode_partition(raw)))
+            except EncodingError as error:
+                raise EngineCorruptError(str(error)) from error
+        digests = [
+            (*_BUCKET.unpack(key[1:]), int.from_bytes(raw, "little"))
+            for key, raw in self._all(_DIGEST)
+        ]
+        return recovered(records, digests)
+
+    def _all(self, letter: bytes) -> Iterable[tuple[bytes, bytes]]:
+        start, end = letter, _after(letter)
+        while page := self._engine.scan(start, end, _PAGE):
+            yield from page
+            start = page[-1][0] + b"\0"
+
+    # CellReader
+
+    def get(self, partition: int, key: bytes) -> Cell | None:
+        """The cell, None when ABSENT; raises CorruptCellError."""
+        raw = self._engine.get(_cells(partition) + key)
+        if raw is None:
+            return None
+        try:
+            return decode_cell(raw)
+        except EncodingError as error:
+            raise CorruptCellError(f"{key!r} of partition {partition}: {error}") from error
+
+    def page(
+        self, partition: int, after: bytes | None, limit: int
+    ) -> list[tuple[bytes, Cell | None]]:
+        """Up to ``limit`` cells in order of key, after ``after``; None marks a corrupt one."""
+        prefix = _cells(partition)
+        start = prefix if after is None else prefix + after + b"\0"
+        found: list[tuple[bytes, Cell | None]] = []
+        for key, raw in self._engine.scan(start, _after(prefix), limit):
+            try:
+                found.append((key[len(prefix) :], decode_cell(raw)))
+            except EncodingError:
+                found.append((key[len(prefix) :], None))
+        return found
+
+    # Writes
+
+    def apply(self, writes: Iterable[Write]) -> None:
+        """Apply one step's writes as one transaction, without sync."""
+        batch: list[Change] = []
+        for write in writes:
+            batch += _changes(write)
+        self._engine.apply(batch)
+
+
+def _changes(write: Write) -> list[Change]:
+    if isinstance(write, PutCell):
+        return [Put(_cells(write.partition) + write.key, encode_cell(write.cell))]
+    if isinstance(write, PutDigest):
+        key = _DIGEST + _BUCKET.pack(write.partition, write.bucket)
+        return [Put(key, write.digest.to_bytes(16, "little"))]
+    if isinstance(write, PutRecord):
+        return [Put(_PARTITION + _NUMBER.pack(write.partition), encode_partition(write.record))]
+    if isinstance(write, DeleteCell):
+        return [Delete(_cells(write.partition) + write.key)]
+    assert isinstance(write, ClearCells)
+    cells, digests = _cells(write.partition), _DIGEST + _NUMBER.pack(write.partition)
+    return [DeleteRange(cells, _after(cells)), DeleteRange(digests, _after(digests))]
+
+
+def _cells(partition: int) -> bytes:
+    return _CELL + _NUMBER.pack(partition)
+
+
+def _after(prefix: bytes) -> bytes:
+    """The first key behind all that start with ``prefix``."""
+    return (int.from_bytes(prefix, "big") + 1).to_bytes(len(prefix), "big")

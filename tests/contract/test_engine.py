@@ -1,0 +1,217 @@
+"""What every engine guarantees; a crash is made by copying the files, or the synced state."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from becket.adapters.engines.memory import MemoryEngine
+from becket.adapters.engines.rocks import RocksEngine, RocksSettings
+from becket.core.errors import InvalidInputError
+from becket.ports.engine import (
+    Change,
+    Delete,
+    DeleteRange,
+    Engine,
+    EngineCorruptError,
+    EngineFailedError,
+    Put,
+)
+
+END = b"\xff" * 8
+
+
+class Memory:
+    """The engine in memory, and what a crash leaves of it."""
+
+    def __init__(self) -> None:
+        self.engine = MemoryEngine()
+
+    def crashed(self) -> Engine:
+        """The engine that the next process opens."""
+        return self.engine.crashed()
+
+
+class Rocks:
+    """RocksDB in a folder; a crash is a copy of the files as they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._copies = 0
+        self.engine = RocksEngine(folder / "engine")
+
+    def crashed(self) -> Engine:
+        """The engine that the next process opens."""
+        self._copies += 1
+        copy = self._folder / f"copy{self._copies}"
+        shutil.copytree(self._folder / "engine", copy, ignore=shutil.ignore_patterns("LOCK"))
+        return RocksEngine(copy)
+
+
+Kept = Memory | Rocks
+
+
+@pytest.fixture(params=["memory", "rocks"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
+    return Memory() if request.param == "memory" else Rocks(tmp_path)
+
+
+def content(engine: Engine) -> list[tuple[bytes, bytes]]:
+    """Everything."""
+    return engine.scan(b"", END, 10_000)
+
+
+def test_a_batch_is_seen_at_once_and_in_order(kept: Kept) -> None:
+    kept.engine.apply([Put(b"a", b"1"), Put(b"b", b"2"), Delete(b"a"), Put(b"a", b"3")])
+    assert kept.engine.get(b"a") == b"3"
+    assert kept.engine.get(b"missing") is None
+    assert content(kept.engine) == [(b"a", b"3"), (b"b", b"2")]
+
+
+def test_a_range_is_deleted_half_open_and_only_what_came_before(kept: Kept) -> None:
+    kept.engine.apply([Put(key, b"v") for key in (b"a", b"b", b"bb", b"c")])
+    kept.engine.apply([DeleteRange(b"b", b"c"), Put(b"bz", b"new")])
+    assert [key for key, _ in content(kept.engine)] == [b"a", b"bz", b"c"]
+
+
+def test_a_scan_is_ordered_bounded_and_half_open(kept: Kept) -> None:
+    kept.engine.apply([Put(b"%03d" % n, b"v") for n in range(50)])
+    assert [k for k, _ in kept.engine.scan(b"010", b"020", 100)] == [
+        b"%03d" % n for n in range(10, 20)
+    ]
+    assert [k for k, _ in kept.engine.scan(b"010", b"020", 3)] == [b"010", b"011", b"012"]
+    assert kept.engine.scan(b"020", b"010", 3) == []
+
+
+def test_empty_values_and_any_bytes_are_kept(kept: Kept) -> None:
+    for key in (b"\x00", b"\xfe\x00", bytes(range(256))):
+        kept.engine.apply([Put(key, b"")])
+        assert kept.engine.get(key) == b""
+
+
+def test_after_a_sync_everything_survives_a_crash(kept: Kept) -> None:
+    kept.engine.apply([Put(b"a", b"1")])
+    kept.engine.sync()
+    kept.engine.apply([Put(b"b", b"2")])
+    kept.engine.flush()
+    again = kept.crashed()
+    assert content(again) == [(b"a", b"1"), (b"b", b"2")]
+    again.close()
+
+
+def test_after_close_nothing_is_written(kept: Kept) -> None:
+    kept.engine.close()
+    with pytest.raises(EngineFailedError):
+        kept.engine.apply([Put(b"a", b"1")])
+    with pytest.raises(EngineFailedError):
+        kept.engine.sync()
+
+
+KEYS = st.sampled_from([b"a", b"b", b"ba", b"c", b"d\x00"])
+CHANGES = st.one_of(
+    st.builds(Put, KEYS, st.binary(max_size=4)),
+    st.builds(Delete, KEYS),
+    st.builds(DeleteRange, KEYS, KEYS).filter(lambda change: change.start < change.end),
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(batches=st.lists(st.lists(CHANGES, max_size=6), max_size=6))
+def test_engines_agree_with_a_dictionary(kept: Kept, batches: list[list[Change]]) -> None:
+    kept.engine.apply([DeleteRange(b"", END)])
+    model: dict[bytes, bytes] = {}
+    for batch in batches:
+        kept.engine.apply(batch)
+        for change in batch:
+            if isinstance(change, Put):
+                model[change.key] = change.value
+            elif isinstance(change, Delete):
+                model.pop(change.key, None)
+            else:
+                for key in [k for k in model if change.start <= k < change.end]:
+                    del model[key]
+        assert content(kept.engine) == sorted(model.items())
+
+
+# What only files can do
+
+
+def test_rocks_an_open_folder_cannot_be_opened_again(tmp_path: Path) -> None:
+    engine = RocksEngine(tmp_path / "engine")
+    with pytest.raises(EngineCorruptError, match="lock"):
+        RocksEngine(tmp_path / "engine")
+    engine.close()
+
+
+def test_rocks_a_checkpoint_is_a_whole_copy(tmp_path: Path) -> None:
+    engine = RocksEngine(tmp_path / "engine")
+    engine.apply([Put(b"a", b"1")])
+    engine.checkpoint(tmp_path / "copy")
+    engine.apply([Put(b"a", b"2")])
+    copy = RocksEngine(tmp_path / "copy")
+    assert copy.get(b"a") == b"1"
+    with pytest.raises(InvalidInputError, match="folder"):
+        engine.checkpoint(tmp_path / "copy")
+
+
+def test_rocks_a_damaged_table_is_not_opened_as_if_nothing_were_wrong(tmp_path: Path) -> None:
+    engine = RocksEngine(tmp_path / "engine")
+    engine.apply([Put(b"%05d" % n, os.urandom(100)) for n in range(2000)])
+    engine.flush()
+    engine.close()
+    for manifest in (tmp_path / "engine").glob("MANIFEST-*"):
+        manifest.write_bytes(b"damaged" * 10)
+    with pytest.raises(EngineCorruptError):
+        RocksEngine(tmp_path / "engine")
+
+
+@pytest.mark.parametrize("field", ["cache_mib", "write_buffer_mib", "write_buffers", "open_files"])
+def test_rocks_settings_name_the_field(field: str) -> None:
+    with pytest.raises(InvalidInputError, match=field):
+        RocksSettings(**{field: 0})
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from becket.adapters.engines.rocks import RocksEngine
+from becket.ports.engine import Put
+engine = RocksEngine(Path(sys.argv[1]))
+number = 0
+while True:
+    engine.apply([Put(b"n", b"%d" % number), Put(b"m", b"%d" % number)])
+    engine.sync()
+    print(number, flush=True)
+    number += 1
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 7, 40])
+def test_rocks_kill_9_loses_nothing_that_was_synced(tmp_path: Path, acknowledged: int) -> None:
+    """This test kills a real process."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path / "engine")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert writer.stdout is not None
+    last = -1
+    for _ in range(acknowledged):
+        last = int(writer.stdout.readline())
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    writer.stdout.close()
+    engine = RocksEngine(tmp_path / "engine")
+    assert int(engine.get(b"n") or b"-1") >= last
+    assert engine.get(b"n") == engine.get(b"m"), "a batch is there as a whole or not at all"

@@ -16,7 +16,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build" / "compiled"
 CORE = "becket/core/replication"
-SIMULATION = ("world", "processes", "disks", "clients", "checker", "history", "cluster")
+SIMULATION = (
+    "checker",
+    "clients",
+    "cluster",
+    "disks",
+    "faults",
+    "history",
+    "processes",
+    "provoker",
+    "supervisors",
+    "world",
+)
 
 
 def has_compiler() -> bool:

@@ -354,13 +354,13 @@ class Faults:
         rng.shuffle(spare)
         keep = [disk for disk in config.old if disk in disks]
         rng.shuffle(keep)
-        fresh = spare[: rng.randint(1, max(1, len(spare)))]
+        fresh = spare if rng.random() < 0.5 else spare[: rng.randint(1, max(1, len(spare)))]
         wish = (fresh + keep)[:size] if fresh else keep[:size]
         rng.shuffle(wish)
         if rng.random() < 0.35 and set(before) <= set(disks) and before:
             wish = list(before)
         supervisor = rng.choice(self.supervisors)
-        if config.is_joint or rng.random() < 0.15:
+        if rng.random() < (0.4 if config.is_joint else 0.1):
             supervisor.abandons.add(partition)
         self.world.tell(f"partition {partition} is to move from {config.old} to {wish}")
         supervisor.wishes[partition] = tuple(wish)

@@ -25,7 +25,6 @@ from tests.simulation.mutant_trial import Finding, Trial
 
 ROOT = Path(__file__).parents[2]
 TABLE = Path(__file__).with_name("mutant_seeds.json")
-NOT_FOUND = Finding(-1, "", 0, "")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Row:
 
     ``seed`` and ``kind``: with the invariants on; ``history_seed`` and ``history_kind``: with
     them off, the same seed where the invariants were not what caught it. -1: not caught in
-    ``tried`` (or ``history_tried``) schedules. ``schedule``: the written schedule that catches it.
+    ``tried`` (or ``history_tried``) seeds. ``shown``: how its written schedule catches it.
     """
 
     name: str
@@ -44,19 +43,18 @@ class Row:
     history_seed: int = -1
     history_kind: str = ""
     history_tried: int = 0
-    schedule: str = ""
+    shown: str = ""
 
     @property
     def is_caught(self) -> bool:
         """Whether anything catches it."""
-        return self.seed >= 0 or self.history_seed >= 0 or bool(self.schedule)
+        return self.seed >= 0 or self.history_seed >= 0 or bool(self.shown)
 
 
-def run(trial: Trial) -> Finding:
-    """One trial in a fresh process."""
+def _start(trial: Trial) -> subprocess.CompletedProcess[str]:
     paths = [str(ROOT / "services"), str(ROOT)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "tests.simulation.mutant_trial", json.dumps(asdict(trial))],
         env=environment,
         cwd=ROOT,
@@ -64,6 +62,11 @@ def run(trial: Trial) -> Finding:
         text=True,
         check=False,
     )
+
+
+def run(trial: Trial) -> Finding:
+    """One trial in a fresh process."""
+    done = _start(trial)
     if done.returncode:
         return Finding(-1, "broken", 0, done.stderr[-2000:])
     return Finding(**json.loads(done.stdout.splitlines()[-1]))
@@ -73,6 +76,9 @@ def search(name: str, first: int, count: int) -> Row:
     """Run seeds until the mutant is caught, with invariants and by what clients see."""
     with_invariants = run(Trial(name, first, count))
     row = Row(name, with_invariants.seed, with_invariants.kind, with_invariants.tried)
+    schedule = MUTANTS[name].schedule
+    if schedule:
+        row = replace(row, shown=run(Trial(name, schedule=schedule, invariants=False)).kind)
     if with_invariants.kind == "broken":
         print(f"{name}: {with_invariants.problem}", file=sys.stderr, flush=True)
         return row
@@ -125,8 +131,8 @@ def tell(row: Row) -> str:
                 if found
                 else f"; not seen by clients in {row.history_tried:,}"
             )
-    if row.schedule:
-        text += f"; schedule {row.schedule}"
+    if mutant.schedule:
+        text += f"; {row.shown or 'NOT CAUGHT'} by {mutant.schedule}"
     return f"{row.name:26}{mutant.rule:10}{text}{mark}"
 
 
@@ -136,7 +142,6 @@ def refresh(names: Iterable[str], options: argparse.Namespace) -> int:
 
     def one(name: str) -> Row:
         row = search(name, options.first, options.schedules)
-        row = replace(row, schedule=table[name].schedule if name in table else "")
         print(tell(row), flush=True)
         return row
 
@@ -151,59 +156,66 @@ def refresh(names: Iterable[str], options: argparse.Namespace) -> int:
     return 1 if missed else 0
 
 
+def _trials(row: Row) -> list[Trial]:
+    """Everything that is recorded of one mutant, to be tried again."""
+    trials = []
+    if row.seed >= 0:
+        trials.append(Trial(row.name, seeds=[row.seed]))
+    if row.history_seed >= 0 and row.kind == "invariant":
+        trials.append(Trial(row.name, seeds=[row.history_seed], invariants=False))
+    if row.shown:
+        schedule = MUTANTS[row.name].schedule
+        trials.append(Trial(row.name, schedule=schedule, invariants=False))
+    return trials
+
+
 def ci(options: argparse.Namespace) -> int:
     """Every recorded seed must still catch its mutant, and pass with the core as it is."""
     began = time.monotonic()
     table = read_table()
-    failures: list[str] = [f"{name}: not in the table" for name in MUTANTS if name not in table]
-
-    def one(row: Row) -> str:
-        trials = []
-        if row.seed >= 0:
-            trials.append(Trial(row.name, row.seed, 1))
-        if row.history_seed >= 0 and row.kind == "invariant":
-            trials.append(Trial(row.name, row.history_seed, 1, invariants=False))
-        for trial in trials:
-            found = run(trial)
-            if found.seed < 0:
-                how = "with" if trial.invariants else "without"
-                return f"{row.name}: no longer caught at seed {trial.first} {how} invariants"
-        return ""
-
-    seeds = sorted({s for row in table.values() for s in (row.seed, row.history_seed) if s >= 0})
+    failures = [f"{name}: not in the table" for name in MUTANTS if name not in table]
+    failures += [f"{name}: no such mutant" for name in table if name not in MUTANTS]
+    trials = [trial for name, row in table.items() if name in MUTANTS for trial in _trials(row)]
+    seeds = sorted({seed for trial in trials for seed in trial.seeds})
+    sound = [Trial("", seeds=seeds[start::4]) for start in range(4) if seeds[start::4]]
+    names = sorted({trial.schedule for trial in trials if trial.schedule})
+    sound += [Trial("", schedule=name) for name in names]
     with ThreadPoolExecutor(options.processes) as pool:
-        failures += [text for text in pool.map(one, table.values()) if text]
-        sound = [pool.submit(run, Trial("", seed, 1)) for seed in seeds[::1]]
-        for seed, future in zip(seeds, sound, strict=True):
-            finding = future.result()
-            if finding.seed >= 0 or finding.kind == "broken":
-                failures.append(f"the core itself fails seed {seed}: {finding.problem}")
+        for trial, finding in zip(trials, pool.map(run, trials), strict=True):
+            if finding.seed < 0:
+                how = f"by {trial.schedule}" if trial.schedule else f"at seed {trial.seeds[0]}"
+                off = "" if trial.invariants else " without invariants"
+                failures.append(f"{trial.name}: not caught {how}{off}: {finding.problem}")
+        for trial, finding in zip(sound, pool.map(run, sound), strict=True):
+            if finding.seed >= 0 or finding.kind == "broken" or finding.crashes:
+                what = trial.schedule or f"seed {finding.seed}"
+                failures.append(f"the core itself fails {what}: {finding.problem}")
     for failure in failures:
         print(failure, file=sys.stderr)
-    caught = sum(row.is_caught for row in table.values())
+    missed = [n for n, r in table.items() if not r.is_caught]
     print(
-        f"{caught} of {len(MUTANTS)} mutants caught, {len(failures)} failures, "
+        f"{len(table) - len(missed)} of {len(MUTANTS)} mutants are caught, by {len(trials)} runs; "
+        f"the core itself passes the same {len(seeds)} seeds and {len(names)} schedules; "
+        f"not caught: {', '.join(missed) or 'none'}; {len(failures)} failures, "
         f"{time.monotonic() - began:.0f} s"
     )
     return 1 if failures else 0
 
 
 def show(name: str, options: argparse.Namespace) -> int:
-    """Run one mutant with one seed and tell its story; the exit code is 0 when it is caught."""
-    from tests.simulation.mutation import WITHOUT_INVARIANTS, install  # noqa: PLC0415
-
-    changes = MUTANTS[name].changes
-    install(changes if options.invariants else changes + WITHOUT_INVARIANTS)
-    from tests.simulation.runner import execute  # noqa: PLC0415 - after the changes
-
-    verdict = execute(options.seed, story=True)
-    print("\n".join(verdict.story))
-    print(f"{name}, seed {options.seed}: {verdict.kind}: {verdict.problem}")
-    return 0 if verdict.kind != "ok" else 1
+    """Run one mutant once and tell its story; the exit code is 0 when it is caught."""
+    schedule = MUTANTS[name].schedule if options.seed is None else ""
+    seeds = [] if options.seed is None else [options.seed]
+    trial = Trial(name, seeds=seeds, schedule=schedule, invariants=options.invariants, story=True)
+    done = _start(trial)
+    print(done.stdout, done.stderr, sep="")
+    lines = done.stdout.splitlines()
+    caught = bool(lines) and not done.returncode and json.loads(lines[-1])["seed"] >= 0
+    return 0 if caught else 1
 
 
 def main(arguments: list[str]) -> int:
-    """Dispatch ``mutants [NAME...] [--seed N | --ci | --refresh]``."""
+    """Dispatch ``mutants [NAME...] [--seed N | --story | --ci | --refresh]``."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation mutants", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="mutants; all when none is named")
     parser.add_argument("--seed", type=int, help="run one mutant with this seed, tell its story")
@@ -212,6 +224,9 @@ def main(arguments: list[str]) -> int:
         dest="invariants",
         action="store_false",
         help="with --seed: only what clients see may catch it",
+    )
+    parser.add_argument(
+        "--story", action="store_true", help="run one mutant with its written schedule"
     )
     parser.add_argument("--ci", action="store_true", help="check the recorded seeds")
     parser.add_argument("--refresh", action="store_true", help="search again and record")
@@ -225,6 +240,6 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no mutant {', '.join(unknown)}; known: {', '.join(MUTANTS)}")
     if options.ci:
         return ci(options)
-    if options.seed is not None and len(options.names) == 1:
+    if (options.seed is not None or options.story) and len(options.names) == 1:
         return show(options.names[0], options)
     return refresh(options.names or MUTANTS, options)

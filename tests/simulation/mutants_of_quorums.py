@@ -33,6 +33,7 @@ TAKE_OVER = (
             core("standing", _YES, _YES.replace("quorum", "new_majority")),
             core("standing", _PROMISED, _PROMISED.replace("quorum", "new_majority")),
         ),
+        schedule="newcomers_prepare_alone",
     ),
     Mutant(
         "prepare-old-only",
@@ -61,6 +62,7 @@ TAKE_OVER = (
             core("keys", _TOUCH, _TOUCH.replace("quorum", "old_majority")),
             core("touch", _HOLD, _HOLD.replace("quorum", "old_majority")),
         ),
+        schedule="half_written_at_the_final_swap",
     ),
     Mutant(
         "touch-union",
@@ -74,6 +76,7 @@ TAKE_OVER = (
                 "if 2 * len(holders) > len(config.members) and own in holders:",
             ),
         ),
+        schedule="half_written_at_the_final_swap",
     ),
     Mutant(
         "no-first-touch",
@@ -99,6 +102,7 @@ TAKE_OVER = (
                 "            self._promise(part",
             ),
         ),
+        schedule="first_touch_without_promise",
     ),
     Mutant(
         "unknown-as-failed",
@@ -152,11 +156,12 @@ RING = (
         "tombstones are not copied",
         (
             core(
-                "keys",
-                "if state.cell is None:\n            self._task_done",
-                "if state.cell is None or state.cell.value is None:\n            self._task_done",
+                "replica",
+                "if message.bucket < 0 or",
+                "if message.bucket < 0 and (cell is None or cell.value is not None) or",
             ),
         ),
+        schedule="retry_after_a_change",
     ),
     Mutant(
         "copy-no-floor",
@@ -169,6 +174,7 @@ RING = (
                 "self._floor_id, None, ZERO)",
             ),
         ),
+        schedule="retry_after_a_purge_and_a_change",
     ),
     Mutant(
         "copy-no-records",
@@ -193,6 +199,7 @@ RING = (
                 "if isinstance(message, Accept) and cell.ver <= part.record.floor:",
             ),
         ),
+        schedule="late_copy_after_a_purge",
     ),
     Mutant(
         "removed-votes",
@@ -218,12 +225,14 @@ RING = (
                 "part.record.config if message.gen < part.gen and part.record.since else None",
             ),
         ),
+        schedule="removed_members_vote",
     ),
     Mutant(
         "forget",
         "R5",
         "a removed member deletes its generation and promise too",
         (core("replica", _LEAVE, "self._cleared(part, record, None)\n            record = EMPTY"),),
+        schedule="removed_members_vote",
     ),
     Mutant(
         "drop-on-joint",
@@ -245,12 +254,14 @@ RING = (
             core("replica", _JOIN, "record = record._replace(since=since)"),
             core("replica", _LEAVE, "record = record._replace(since=None)"),
         ),
+        schedule="slept_through_removal",
     ),
     Mutant(
         "no-clear",
         "R4",
         "cells are deleted on leaving only",
         (core("replica", _JOIN, "record = record._replace(since=since)"),),
+        schedule="slept_through_removal",
     ),
     Mutant(
         "wiped-votes",
@@ -266,6 +277,7 @@ RING = (
                 "        self.world.tell",
             ),
         ),
+        schedule="wiped_disk",
     ),
     Mutant(
         "no-generation-in-accept",
@@ -279,6 +291,7 @@ RING = (
                 " or config is None",
             ),
         ),
+        schedule="accept_after_rejoining",
     ),
     Mutant(
         "no-generation",
@@ -294,6 +307,7 @@ RING = (
             core("replica", "part.record.config if message.gen < part.gen else None", "None"),
             core("claims", "and part.gen == gen\n", "\n"),
         ),
+        schedule="removed_members_vote",
     ),
     Mutant(
         "blind-cas",
@@ -324,6 +338,7 @@ PURGE = (
             _PURGE_JOINT,
             core("keys", _PURGE, "and replies.keys() >= config.old_set"),
         ),
+        schedule="newcomer_deaf_to_a_delete",
     ),
     Mutant(
         "purge-new-only",
@@ -333,12 +348,14 @@ PURGE = (
             _PURGE_JOINT,
             core("keys", _PURGE, "and replies.keys() >= config.new_set"),
         ),
+        schedule="leaver_deaf_to_a_delete",
     ),
     Mutant(
         "purge-majority",
         "R21",
         "a purge asks a majority only",
         (core("keys", _PURGE, "and not config.is_joint and config.quorum(replies.keys())"),),
+        schedule="deaf_to_a_delete",
     ),
     Mutant(
         "no-floor",

@@ -27,12 +27,14 @@ LEASES = (
         "R16",
         "a read is checked by a majority of old only",
         (core("coordinator", _CHECKED, _CHECKED.replace("quorum", "old_majority")),),
+        schedule="two_coordinators_in_a_change",
     ),
     Mutant(
         "lease-old-only",
         "R23",
         "a lease is granted by a majority of old only",
         (core("coordinator", _LEASED, _LEASED.replace("quorum", "old_majority")),),
+        schedule="leased_by_old_alone",
     ),
     Mutant(
         "prepare-in-lease",
@@ -51,12 +53,14 @@ LEASES = (
         "R22",
         "Prepare is granted right after a restart",
         (core("replica", "if quarantine > 0:", "if False:"),),
+        schedule="everybody_restarts",
     ),
     Mutant(
         "no-drift",
         "R23",
         "a lease ignores that clocks run at different rates",
         (core("settings", "int(self.lease_us * (1 - rho) / (1 + rho))", "self.lease_us - 1"),),
+        schedule="clocks_apart",
     ),
     Mutant(
         "lease-from-reply",
@@ -70,6 +74,7 @@ LEASES = (
                 "self._ctx.settings.lease_until(self._ctx.now_us)), reply.except_)",
             ),
         ),
+        schedule="slow_reply",
     ),
     Mutant(
         "lease-before",
@@ -114,6 +119,7 @@ LEASES = (
             ),
             core("coordinator", _SERVE, "if self.lease_holds:\n            self.stands()"),
         ),
+        schedule="woken_coordinator",
     ),
     Mutant(
         "lease-cleared-on-adopt",
@@ -128,6 +134,7 @@ LEASES = (
                 "        self._watcher.on_adopted(part)",
             ),
         ),
+        schedule="adopted_in_a_lease",
     ),
     Mutant(
         "release-in-flight",
@@ -157,6 +164,7 @@ LEASES = (
                 "None\n            seat.coordinator.keys.submit",
             ),
         ),
+        schedule="read_while_handing_over",
     ),
 )
 
@@ -255,6 +263,7 @@ Client._read_relaxed = _read_from_two
                 "            result = registers.read(None if hidden else state.cell)",
             ),
         ),
+        schedule="expired_on_one_clock",
     ),
     Mutant(
         "bounded-by-heartbeat",

@@ -64,6 +64,7 @@ SESSIONS = (
                 "        call.unsure = True",
             ),
         ),
+        schedule="retry_beside_another_key",
     ),
     Mutant(
         "stamp-stay",

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
-from typing import Any
 
 
 class StaleMutantError(Exception):
@@ -33,7 +32,8 @@ class Change:
 class Mutant:
     """One safeguard, and the changes that remove it.
 
-    ``harmless``: the protocol's model did not catch it. ``directed``: a written schedule is kept.
+    ``harmless``: the protocol's model did not catch it. ``schedule``: the written one, of
+    ``schedules``, that shows the mutant where chance seldom or never does.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Mutant:
     removed: str
     changes: tuple[Change, ...]
     harmless: bool = False
+    schedule: str = ""
 
 
 _INVARIANTS = "becket.core.replication.invariants"
@@ -123,13 +124,3 @@ def core(module: str, old: str, new: str) -> Change:
 def shell(module: str, old: str, new: str) -> Change:
     """A change of ``tests.simulation.<module>``."""
     return Change(f"tests.simulation.{module}", old, new)
-
-
-def is_stale(mutant: Mutant, sources: dict[str, Any]) -> str:
-    """Why the mutant no longer fits the given sources; empty when it does."""
-    for change in mutant.changes:
-        try:
-            mutated(sources[change.module], [change])
-        except StaleMutantError as error:
-            return str(error)
-    return ""

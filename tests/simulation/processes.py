@@ -31,9 +31,9 @@ class Clock:
         self._rate = rate
         self._skew_ms = skew_ms
 
-    def set_rate(self, rate: float) -> None:
-        """Run at this rate; only before anything has been read."""
-        self._rate = rate
+    def set(self, rate: float, skew_ms: int) -> None:
+        """Run like this; only before anything has been read."""
+        self._rate, self._skew_ms = rate, skew_ms
 
     def read(self) -> tuple[int, int]:
         """(monotonic microseconds, wall milliseconds)."""

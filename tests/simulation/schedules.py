@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from becket.core.errors import BugError
-from tests.simulation import schedules_of_leases as leases, schedules_of_rings as rings
+from tests.simulation import schedules_of_keys as keys
+from tests.simulation import schedules_of_leases as leases
+from tests.simulation import schedules_of_rings as rings
 from tests.simulation.runner import Verdict
 from tests.simulation.stage import Stage
 
@@ -24,6 +26,20 @@ SCHEDULES: dict[str, Callable[[], Stage]] = {
         leases.clocks_apart,
         leases.slow_reply,
         leases.adopted_in_a_lease,
+        keys.slept_through_removal,
+        keys.retry_after_a_change,
+        keys.retry_after_a_purge_and_a_change,
+        keys.retry_beside_another_key,
+        keys.late_copy_after_a_purge,
+        keys.wiped_disk,
+        keys.deaf_to_a_delete,
+        keys.newcomer_deaf_to_a_delete,
+        keys.leaver_deaf_to_a_delete,
+        keys.expired_on_one_clock,
+        keys.read_while_handing_over,
+        keys.woken_coordinator,
+        keys.two_coordinators_in_a_change,
+        keys.leased_by_old_alone,
     )
 }
 

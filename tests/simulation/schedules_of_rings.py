@@ -145,7 +145,7 @@ def half_written_at_the_final_swap() -> Stage:
     stage.get("reader", "k", second).until_over(300)
     stage.cut([first, *OLD], rest)
     stage.change(stage.config.finish(), rest)
-    stage._holds.clear()  # noqa: SLF001
+    stage._holds.clear()
     stage.until(lambda: bool(set(stage.coordinators()) & set(rest)), 6000)
     third = [name for name in stage.coordinators() if name in rest] or rest
     stage.get("reader", "k", third[0]).until_over(2000)

@@ -130,14 +130,21 @@ class Stage:
     """Members m0, m1, ... of which the first ``replicas`` hold the one partition."""
 
     def __init__(
-        self, members: int, replicas: int = 3, settings: Settings = QUIET, rates: str = ""
+        self,
+        members: int,
+        replicas: int = 3,
+        settings: Settings = QUIET,
+        *,
+        rates: str = "",
+        skews: tuple[int, ...] = (),
     ) -> None:
         self.world = World(0)
         self.world.story = []
         self.cluster = Cluster(self.world, Shape(members, replicas, 1, 0, 1), settings)
-        for process, rate in zip(self.cluster.processes, rates.ljust(members), strict=True):
-            rho = settings.clock_rate_error
-            process.clock.set_rate({"-": 1 - rho, "+": 1 + rho}.get(rate, 1.0))
+        rho = settings.clock_rate_error
+        for place, process in enumerate(self.cluster.processes):
+            rate = {"-": 1 - rho, "+": 1 + rho}.get(rates[place : place + 1], 1.0)
+            process.clock.set(rate, skews[place] if place < len(skews) else 0)
         config = first_config(tuple(self.disk(f"m{i}") for i in range(replicas)))
         self.cluster.topology = TopologyObject((config,))
         self.cluster.filter = self._filter

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from becket.core.replication.cells import Answer, Attempt, Operation, Outcome, Reason, Result
+from becket.core.replication.cells import Answer, Attempt, Kind, Operation, Outcome, Reason, Result, Verdict
 from becket.core.sessions import Call, Session
 from tests.simulation.checker import Judgement, judge
 from tests.simulation.explore_shell import PARTITION
@@ -167,10 +167,16 @@ def entries(history: History, scripts: tuple[Script, ...]) -> list[Entry]:
     return told
 
 
-def problem_of(history: History, scripts: tuple[Script, ...]) -> str:
+def first_write(key: bytes, value: bytes) -> Entry:
+    """What a key was given before the exploration began."""
+    results = (Result(Verdict.DONE),)
+    return Entry("setup", key, (Operation(Kind.PUT, value),), -2, -1, results)
+
+
+def problem_of(history: History, scripts: tuple[Script, ...], before: list[Entry]) -> str:
     """What is wrong with a history; empty when it is linearizable."""
     keys: dict[bytes, list[Entry]] = {}
-    for entry in entries(history, scripts):
+    for entry in before + entries(history, scripts):
         keys.setdefault(entry.key, []).append(entry)
     for key, told in sorted(keys.items()):
         judgement = judge(told)

@@ -51,16 +51,20 @@ _IGNORED: dict[type, frozenset[str]] = {
 _BY_HINT: dict[type, frozenset[str]] = {
     # Read by suspicion alone, and here a member is told to suspect before it is asked to.
     Part: frozenset({"touched_us"}),
-    # Read by is_alive and hear; where claims are lost nothing but a hint changes it.
-    Pair: frozenset({"heard_us", "sent"}),
-    # Read by hears_quorum, which looks at clocks that stand still.
+    # Read by hears_quorum, which only a timer asks.
     Coordinator: frozenset({"heard"}),
-    # Read by those who choose a successor, and by timers: which acks of chosen writes are late.
-    Levelling: frozenset({"_trailing", "_serial", "_lacking"}),
 }
-"""Left out where claims are lost and no time passes."""
+"""Left out because members look at their timers only when they are told to suspect."""
 
-_ONE_CONFIG = frozenset({"_knows"})
+_OF_CLAIMS: dict[type, frozenset[str]] = {Pair: frozenset({"heard_us", "sent"})}
+"""Left out where claims are lost: nothing but a hint changes or reads them."""
+
+_LATE_ACKS: dict[type, frozenset[str]] = {
+    Levelling: frozenset({"_trailing", "_serial", "_lacking"})
+}
+"""Left out where nobody asks who is level: which acks of chosen writes are late."""
+
+_ONE_CONFIG: dict[type, frozenset[str]] = {Coordinator: frozenset({"_knows"})}
 """Left out of coordinators where everybody knows the only config."""
 
 _UNORDERED = {
@@ -89,13 +93,14 @@ class Keys:
 
     def __init__(self, life: Life) -> None:
         self._ignored = dict(_IGNORED)
+        self._ignore(_BY_HINT)
         if not life.claims:
-            for owner, names in _BY_HINT.items():
-                self._ignored[owner] = names | self._ignored.get(owner, frozenset())
+            self._ignore(_OF_CLAIMS)
+        if not life.late_acks:
+            self._ignore(_LATE_ACKS)
         if life.one_config:
-            names = self._ignored.get(Coordinator, frozenset())
-            self._ignored[Coordinator] = names | _ONE_CONFIG
-        self._late_acks = life.claims
+            self._ignore(_ONE_CONFIG)
+        self._late_acks = life.late_acks
         self._fields: dict[type, tuple[str, ...]] = {}
         self._seen: dict[int, int] = {}
         self._serial = 0
@@ -112,6 +117,10 @@ class Keys:
             Settings: lambda _: None,
             Pair: self._pair,
         }
+
+    def _ignore(self, fields: dict[type, frozenset[str]]) -> None:
+        for owner, names in fields.items():
+            self._ignored[owner] = names | self._ignored.get(owner, frozenset())
 
     def key(self, root: object) -> Hashable:
         """The key of a state."""

@@ -18,6 +18,8 @@ from becket.core.replication.effects import Certificate
 from becket.core.replication.messages import (
     Accept,
     Check,
+    Claim,
+    ClaimReply,
     Compare,
     CopyIn,
     Drop,
@@ -186,7 +188,7 @@ class Members:
             return Step(state, (), (), (), f"{type(error).__name__}: {error}")
         out = []
         for sender, to, message in outputs.messages:
-            if to in self._index:
+            if to in self._index and _arrives(sender.disk, to, message, shell.life):
                 plain_message = _plain(message, shell.life)
                 out.append(self.number(Letter(sender, self._index[to], plain_message)))
         answers = tuple(plain(answer) for answer in outputs.answers)
@@ -270,6 +272,13 @@ class Members:
         )
 
 
+def _arrives(sender: str, to: str, message: Message, life: Life) -> bool:
+    """Whether a scope lets such a message arrive at all."""
+    if isinstance(message, Claim | ClaimReply):
+        return sender in life.claims and to in life.claims
+    return to not in life.silent
+
+
 def _is_refused(message: Any, view: View) -> bool:
     """Whether the member can only refuse this request, from now on for ever (R8)."""
     if not view.up:
@@ -308,7 +317,7 @@ def _view(shell: Shell) -> View:
         released, counter = seat.part.released, seat.part.max_counter
         if seat.coordinator is not None:
             own = seat.coordinator.epoch
-            late = shell.life.claims
+            late = shell.life.late_acks
             pending = seat.coordinator._pending.items()
             awaited = frozenset(n for n, handler in pending if late or not is_late(handler))
         elif seat.candidature is not None:

@@ -96,6 +96,7 @@ class Moves:
         self._views: Interned[Any] = Interned()
         self._view_of: list[int] = []
         self._count = len(scope.members)
+        self._before = [clients.first_write(b"k", b"0")] if scope.written else []
 
     def first(self) -> State:
         """The state in which the exploration begins."""
@@ -191,7 +192,7 @@ class Moves:
         problem = self._problems.get(draft.history)
         if problem is None:
             history = self.histories.values[draft.history]
-            problem = clients.problem_of(history, self.scope.scripts)
+            problem = clients.problem_of(history, self.scope.scripts, self._before)
             self._problems[draft.history] = problem
         if problem:
             return problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from becket.core.replication.cells import Kind, Operation
+from becket.core.replication.settings import MS
 from tests.simulation.explore_clients import Want
 from tests.simulation.explore_scope import STILL, Action, Do, Scope
 from tests.simulation.explore_shell import Life
@@ -29,24 +30,59 @@ TWICE = Scope(
     ((Want(ADD, (A,)),), (Want(READ, (B,)), Want(READ, (C,)))),
     (Action(Do.STAND, (B, (C,))), Action(Do.STAND, (C, (A,)))),
 )
+CHANGING = Life(STILL, one_config=False)
+
 MOVE = Scope(
     "move",
-    "one replica moves from A to D, with two writes; D takes over before the change ends",
-    ("A", "D"),
+    "the only replica moves from A to B, with a retried write; either may stand at any time",
+    ("A", "B"),
     1,
-    ((Want(ADD, (A, 1)),), (Want(ADD, (A,)), Want(READ, (1,)))),
+    ((Want(ADD, (A, B)),), (Want(READ, (A,)), Want(READ, (B,)))),
     (
-        Action(Do.CAS, ("D",)),
+        Action(Do.CAS, ("B",)),
         Action(Do.CAS, ()),
         Action(Do.OFFER, (A,), 2),
-        Action(Do.OFFER, (1,), 2),
+        Action(Do.OFFER, (B,), 2),
+        Action(Do.STAND, (B, (A,))),
     ),
-    life=Life(STILL, one_config=False),
+    life=CHANGING,
+    written=True,
+)
+REJOIN = Scope(
+    "rejoin",
+    "the only replica moves from A to B; the change may be given up and begun again",
+    ("A", "B"),
+    1,
+    ((Want(ADD, (A,)),), (Want(READ, (B,)),)),
+    (
+        Action(Do.CAS, ("B",), 2),
+        Action(Do.CAS, None),
+        Action(Do.CAS, ()),
+        Action(Do.OFFER, (A,), 4),
+        Action(Do.OFFER, (B,), 2),
+    ),
+    life=CHANGING,
+    written=True,
+)
+GROW = Scope(
+    "grow",
+    "A alone becomes A, B, C, with a write; B takes over at any time",
+    ("A", "B", "C"),
+    1,
+    ((Want(ADD, (A,)),), (Want(READ, (B,)),)),
+    (
+        Action(Do.CAS, ("A", "B", "C")),
+        Action(Do.CAS, ()),
+        Action(Do.OFFER, (A,), 2),
+        Action(Do.OFFER, (B,), 1),
+        Action(Do.STAND, (B, (C,))),
+    ),
+    life=CHANGING,
     written=True,
 )
 JOIN = Scope(
     "join",
-    "A, B, C become A, B, D, with two writes",
+    "A, B, C become A, B, D, with two writes, while C is silent",
     ("A", "B", "C", "D"),
     3,
     ((Want(ADD, (A,)),), (Want(ADD, (A,)),)),
@@ -54,9 +90,8 @@ JOIN = Scope(
         Action(Do.CAS, ("A", "B", "D")),
         Action(Do.CAS, ()),
         Action(Do.OFFER, (A,), 2),
-        Action(Do.OFFER, (D,), 1),
     ),
-    life=Life(STILL, one_config=False),
+    life=replace(CHANGING, silent=frozenset("C")),
     written=True,
 )
 CRASH = Scope(
@@ -72,5 +107,42 @@ CRASH = Scope(
     ),
     life=Life(STILL, crashing=(A,)),
 )
-SCOPES = {scope.name: scope for scope in (TAKE_OVER, TWICE, MOVE, JOIN, CRASH)}
+TIMED = Life(replace(STILL, lease_us=400 * MS), claims=frozenset("AC"), rates=(0.99, 1.01, 1.01))
+
+LEASE = Scope(
+    "lease",
+    "A is granted a lease while B stands and writes; 400 ms pass in two steps; A's clock is slow",
+    ("A", "B", "C"),
+    3,
+    ((Want(ADD, (B,)),), (Want(READ, (A,)), Want(READ, (A,)))),
+    (Action(Do.STAND, (B, (C,))), Action(Do.JUMP, (200 * MS,), 2)),
+    life=TIMED,
+)
+HAND_OVER = Scope(
+    "hand-over",
+    "A holds a lease and hands over to B, with a retried write and reads at both",
+    ("A", "B", "C"),
+    3,
+    ((Want(ADD, (A, B)),), (Want(READ, (A,)), Want(READ, (B,)))),
+    (Action(Do.HAND_OVER, (A,)),),
+    life=replace(TIMED, claims=frozenset("ABC"), late_acks=True),
+    leased=True,
+)
+FORGOTTEN = Scope(
+    "lease-forgotten",
+    "A holds a lease, C restarts and has forgotten that it granted it, B stands and writes",
+    ("A", "B", "C"),
+    3,
+    ((Want(ADD, (B,)),), (Want(READ, (A,)),)),
+    (
+        Action(Do.CRASH, (C,)),
+        Action(Do.RESTART, (C,)),
+        Action(Do.STAND, (B, (C,))),
+        Action(Do.JUMP, (200 * MS,), 2),
+    ),
+    life=replace(TIMED, crashing=(C,)),
+    leased=True,
+)
+ORDER = (TAKE_OVER, TWICE, MOVE, REJOIN, GROW, JOIN, CRASH, LEASE, HAND_OVER, FORGOTTEN)
+SCOPES = {scope.name: scope for scope in ORDER}
 CI = frozenset({"take-over"})

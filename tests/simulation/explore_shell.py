@@ -24,7 +24,7 @@ from becket.core.ring.config import Config
 from tests.simulation.disks import SimulatedDisk
 
 PARTITION = 0
-START_US = 10**18
+START_US = 10**12
 START_MS = 1_700_000_000_000
 
 
@@ -37,8 +37,12 @@ class Life:
     """The members that may crash; every other engine syncs at once."""
     one_config: bool = True
     """Whether the config never changes, so that nobody ever needs to be shown it again."""
-    claims: bool = False
-    """Whether claims arrive; else every one of them is lost."""
+    claims: frozenset[str] = frozenset()
+    """Members between which claims arrive once the exploration has begun; others are lost."""
+    late_acks: bool = False
+    """Whether it matters which members have acked a write after it was chosen (R35)."""
+    silent: frozenset[str] = frozenset()
+    """Members that no message reaches once the exploration has begun."""
     rates: tuple[float, ...] = ()
     """The rates of the members' clocks; 1.0 where none is given."""
 
@@ -102,12 +106,16 @@ class Shell:
     # Inputs
 
     def start(self) -> Outputs:
-        """Open the disk, raise the incarnation durably, let the quarantine pass (R8, R22)."""
+        """Open the disk, raise the incarnation durably, let the quarantine pass (R8, R22).
+
+        Where there are leases to forget, a restart leaves the quarantine to the passing of time.
+        """
         self.disk.incarnation += 1
         self.member = Member(
             self.life.settings, self.identity, (self.disk, self.disk.recovered()), self.clock_us
         )
-        self.clock_us += self.life.settings.quarantine_us
+        if self.disk.incarnation == 1 or not self.life.claims:
+            self.clock_us += self.life.settings.quarantine_us
         return self.tick()
 
     def receive(self, sender: Identity, message: Message) -> Outputs:

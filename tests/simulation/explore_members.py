@@ -186,14 +186,18 @@ class Members:
             outputs = self._call(shell, what)
         except (BugError, AssertionError) as error:
             return Step(state, (), (), (), f"{type(error).__name__}: {error}")
-        out = []
-        for sender, to, message in outputs.messages:
-            if to in self._index and _arrives(sender.disk, to, message, shell.life):
-                plain_message = _plain(message, shell.life)
-                out.append(self.number(Letter(sender, self._index[to], plain_message)))
+        out = self.post(shell.life, outputs.messages)
         answers = tuple(plain(answer) for answer in outputs.answers)
         after = self.intern(shell)
-        return Step(after, tuple(out), answers, tuple(outputs.certificates), "")
+        return Step(after, out, answers, tuple(outputs.certificates), "")
+
+    def post(self, life: Life, sent: list[tuple[Identity, str, Message]]) -> tuple[int, ...]:
+        """The numbers of the messages that a scope lets arrive."""
+        return tuple(
+            self.number(Letter(sender, self._index[to], _plain(message, life)))
+            for sender, to, message in sent
+            if to in self._index and _arrives(sender.disk, to, message, life)
+        )
 
     def _call(self, shell: Shell, what: Input) -> Outputs:
         if isinstance(what, int):

@@ -107,7 +107,8 @@ class Moves:
         left = tuple(action.times for action in scope.actions)
         world = self.worlds.number(World((beginning.config,), (), (), left))
         history = self.histories.number(())
-        return (*states, *sessions, world, history, self.nets.number(()))
+        net = self.members.post(scope.life, beginning.withheld)
+        return (*states, *sessions, world, history, self.nets.number(tuple(sorted(net))))
 
     # All of them
 

@@ -12,9 +12,9 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from becket.core.replication.cells import Attempt, Kind, Operation
-from becket.core.replication.messages import Message, WouldPromise
+from becket.core.replication.messages import Claim, Message, WouldPromise
 from becket.core.replication.roles import Role
-from becket.core.replication.settings import MS, Settings
+from becket.core.replication.settings import Settings
 from becket.core.replication.versions import ZERO, Identity
 from becket.core.ring.config import Config, first_config
 from tests.simulation.explore_clients import FOR_EVER_US, Script
@@ -72,6 +72,8 @@ class Scope:
     """Whether the key has a value from the beginning."""
     leased: bool = False
     """Whether the coordinator holds a lease from the beginning."""
+    leasing: bool = False
+    """Whether the coordinator's claims for a lease are in flight in the beginning."""
     repeats: bool = False
     """Whether messages between members may arrive any number of times."""
     first: Config | None = None
@@ -85,6 +87,9 @@ class Beginning:
         self.scope = scope
         self.shells = [Shell(scope.life, i, disk) for i, disk in enumerate(scope.members)]
         self._queue: deque[tuple[Identity, str, Message]] = deque()
+        self._withholds = False
+        self.withheld: list[tuple[Identity, str, Message]] = []
+        """What is in flight when the exploration begins."""
         self.config = first_config(scope.members[: scope.replicas])
         for shell in self.shells:
             shell.start()
@@ -101,6 +106,9 @@ class Beginning:
         if scope.leased:
             self._submit(2, Operation(Kind.GET))
             self._submit(3, Operation(Kind.GET))
+        if scope.leasing:
+            self._withholds = True
+            self._submit(2, Operation(Kind.GET))
 
     def _submit(self, number: int, operation: Operation) -> None:
         attempt = Attempt(
@@ -124,6 +132,9 @@ class Beginning:
             if not self._queue:
                 return
             sender, to, message = self._queue.popleft()
+            if self._withholds and isinstance(message, Claim):
+                self.withheld.append((sender, to, message))
+                continue
             for shell in self.shells:
                 if shell.disk.disk == to:
                     asked = isinstance(message, WouldPromise)
@@ -134,5 +145,3 @@ class Beginning:
                     )
                     self._take(outputs)
 
-
-LEASE_US = 400 * MS

@@ -111,12 +111,13 @@ TIMED = Life(replace(STILL, lease_us=400 * MS), claims=frozenset("AC"), rates=(0
 
 LEASE = Scope(
     "lease",
-    "A is granted a lease while B stands and writes; 400 ms pass in two steps; A's clock is slow",
+    "A has asked for a lease while B stands and writes; 400 ms pass in two steps; A's clock is slow",
     ("A", "B", "C"),
     3,
-    ((Want(ADD, (B,)),), (Want(READ, (A,)), Want(READ, (A,)))),
+    ((Want(ADD, (B,)),), (Want(READ, (A,)),)),
     (Action(Do.STAND, (B, (C,))), Action(Do.JUMP, (200 * MS,), 2)),
     life=TIMED,
+    leasing=True,
 )
 HAND_OVER = Scope(
     "hand-over",
@@ -125,7 +126,7 @@ HAND_OVER = Scope(
     3,
     ((Want(ADD, (A, B)),), (Want(READ, (A,)), Want(READ, (B,)))),
     (Action(Do.HAND_OVER, (A,)),),
-    life=replace(TIMED, claims=frozenset("ABC"), late_acks=True),
+    life=replace(TIMED, claims=frozenset(), late_acks=True),
     leased=True,
 )
 FORGOTTEN = Scope(

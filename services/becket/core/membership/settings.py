@@ -1,0 +1,64 @@
+"""Times, counts and shares of membership, frozen, with the relations between them checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from becket.core.errors import InvalidInputError
+
+MS = 1000
+SECOND = 1_000_000
+
+
+@dataclass(frozen=True)
+class MembershipSettings:
+    """Times in microseconds of a monotonic clock.
+
+    Raises InvalidInputError naming the field when a relation between two fields is broken.
+    """
+
+    beat_us: int = 100 * MS
+    lease_us: int = 400 * MS
+    """A process that stood still for longer has no right to call others silent (R11a)."""
+    suspicion_us: int = 400 * MS
+    dead_us: int = 10 * SECOND
+    """A suspect that stays silent for so long counts as dead: it is shown so, no more."""
+    mesh_members: int = 12
+    """Up to so many members each watches all others."""
+    watchers: int = 5
+    """Beyond that each is watched by so many."""
+    rumours: int = 2
+    """So many watchers must say so before a member that hears no beats believes it."""
+    hinted_beats: int = 2
+    """So many beats must be missed even when a closed connection hints at the end."""
+    report_us: int = 2 * SECOND
+    """A supervisor counts an observer whose report is not older."""
+    disagreement_us: int = 5 * SECOND
+    """Observers may disagree for so long before that is called a disagreement."""
+    freeze_share: float = 0.4
+    flap_changes: int = 6
+    flap_window_us: int = 60 * SECOND
+    replace_us: int = 600 * SECOND
+    """Dead is not gone: a member is replaced only when it has been dead for so long."""
+
+    def __post_init__(self) -> None:
+        """Check each relation."""
+        _check(self.beat_us > 0, "beat_us", "must be positive")
+        _check(2 * self.beat_us < self.suspicion_us, "suspicion_us", "must be over two beats")
+        _check(self.beat_us < self.lease_us, "lease_us", "must be over beat_us")
+        _check(self.lease_us <= self.suspicion_us, "suspicion_us", "must not be under lease_us")
+        _check(self.suspicion_us < self.dead_us, "dead_us", "must be over suspicion_us")
+        _check(1 <= self.watchers < self.mesh_members, "watchers", "must be in 1..mesh_members-1")
+        _check(1 <= self.rumours <= self.watchers, "rumours", "must be in 1..watchers")
+        hinted_us = self.hinted_beats * self.beat_us
+        _check(0 < hinted_us < self.suspicion_us, "hinted_beats", "must end before suspicion_us")
+        _check(self.beat_us < self.report_us, "report_us", "must be over beat_us")
+        _check(0 < self.freeze_share < 1, "freeze_share", "must be in (0, 1)")
+        _check(self.flap_changes >= 2, "flap_changes", "must be at least 2")
+        _check(self.flap_window_us > self.dead_us, "flap_window_us", "must be over dead_us")
+        _check(self.replace_us > self.dead_us, "replace_us", "must be over dead_us")
+
+
+def _check(holds: bool, field: str, problem: str) -> None:
+    if not holds:
+        raise InvalidInputError(field, problem)

@@ -1,0 +1,1 @@
+"""Tests of membership: who is alive, and what follows from it."""

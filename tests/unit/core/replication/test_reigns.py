@@ -1,0 +1,192 @@
+"""How a reign begins, what it counts, and how it ends (R3, R6, R9, R11, R12, R24, R34)."""
+
+from __future__ import annotations
+
+from becket.core.replication.cells import Outcome, Reason
+from becket.core.replication.coordinator import Coordinator
+from becket.core.replication.keys import Keys
+from becket.core.replication.messages import Accept, HandOver, Prepare, Reply, Status
+from becket.core.replication.reigns import Reigns
+from becket.core.replication.roles import Role
+from becket.core.replication.standing import Standing
+from becket.core.replication.versions import ZERO, Identity
+from tests.unit.core.replication.stage import GET, Stage, put
+
+
+def reign(stage: Stage, name: str) -> Coordinator:
+    """The coordinator object of a member that coordinates."""
+    coordinator = stage.members[name].seats[0].coordinator
+    assert coordinator is not None
+    return coordinator
+
+
+def refusal(coordinator: Coordinator, **changes: object) -> Reply:
+    """A refusal that would end the reign, if it counted."""
+    reply = Reply(
+        0, coordinator.gen, coordinator.epoch, 1, Status.EPOCH, ZERO, promised=coordinator.epoch
+    )
+    return reply._replace(**changes)
+
+
+# What counts
+
+
+def test_r9_replies_of_another_reign_or_of_a_stranger_say_nothing() -> None:
+    stage = Stage()
+    coordinator = reign(stage, stage.coordinator())
+    other = coordinator.epoch._replace(counter=99)
+    coordinator.receive("b", refusal(coordinator, epoch=other))
+    coordinator.receive("b", refusal(coordinator, gen=7))
+    coordinator.receive("stranger", refusal(coordinator))
+    assert stage.reigning() == ["a"]
+    coordinator.receive("b", refusal(coordinator))
+    assert stage.reigning() == []
+
+
+def test_r9_each_disk_counts_once() -> None:
+    stage = Stage("abcde", "abcde")
+    name = stage.coordinator()
+    stage.ask(name, put("first"))
+    stage.hold = lambda _s, to, message: isinstance(message, Accept) and to != "b"
+    number = stage.send(name, put("second"))
+    (accept,) = [m for _, to, m in stage.seen[-20:] if to == "b" and isinstance(m, Accept)][-1:]
+    ack = Reply(0, accept.gen, accept.epoch, accept.id, Status.OK, ZERO)
+    for _ in range(5):
+        stage.members[name].receive(stage.clocks(), Identity("b", 1), [ack])
+    assert number not in stage.answers
+
+
+def test_r12_floors_of_late_replies_count() -> None:
+    stage = Stage()
+    coordinator = reign(stage, stage.coordinator())
+    floor = coordinator.stamp._replace(seq=77)
+    late = Reply(0, coordinator.gen, coordinator.epoch, 1, Status.OK, floor)
+    coordinator.receive("c", late)
+    assert coordinator.known_floor == floor
+
+
+def test_r34_an_open_write_that_may_be_chosen_counts_as_lacking() -> None:
+    stage = Stage()
+    name = stage.coordinator()
+    stage.ask(name, put("first"))
+    keys = reign(stage, name).keys
+    assert isinstance(keys, Keys)
+    assert not keys.has_started()
+    stage.hold = lambda sender, to, message: (
+        (isinstance(message, Accept) and to == "c") or sender == "b" or to == "b"
+    )
+    stage.send(name, put("second"))
+    assert keys.has_started()
+    assert not keys.open_without("b"), "nobody but the coordinator has it yet"
+    stage.hold = lambda _s, to, _message: to == "c"
+    stage.wait(120)
+    assert not keys.has_started(), "b has it now"
+    assert not reign(stage, name).levelling.is_level("c")
+
+
+# How it begins
+
+
+def test_r9_a_counter_is_never_used_twice() -> None:
+    stage = Stage()
+    stage.cut("a")
+    stage.wait(6000)
+    asked = [message.epoch for _, _, message in stage.seen if isinstance(message, Prepare)]
+    assert asked
+    standing = stage.members["a"]._standing
+    assert isinstance(standing, Standing)
+    before = stage.members["a"].replica.parts[0].max_counter
+    stage.wait(2000)
+    assert stage.members["a"].replica.parts[0].max_counter > before
+
+
+def test_r11_silence_is_counted_from_the_last_sign_of_the_coordinator() -> None:
+    stage = Stage()
+    stage.coordinator()
+    stage.wait(500)
+    member = stage.members["c"]
+    standing, seat = member._standing, member.seats[0]
+    assert standing.silent_wait_us(seat) > 200_000
+    stage.cut("c")
+    stage.wait(500)
+    assert standing.silent_wait_us(seat) <= 0
+    member.suspect(stage.clocks(), Identity("a", 1))
+    assert standing.silent_wait_us(seat) <= 0
+
+
+def test_a_hint_that_a_process_is_gone_saves_waiting_but_needs_a_quorum() -> None:
+    stage = Stage()
+    stage.coordinator()
+    stage.wait(1500)
+    for name in "bc":
+        stage.members[name].suspect(stage.clocks(), Identity("a", 1))
+    stage.stop("a")
+    stage.wait(120)
+    assert stage.reigning() == ["b"]
+    stage = Stage()
+    stage.coordinator()
+    stage.wait(1500)
+    stage.members["c"].suspect(stage.clocks(), Identity("a", 1))
+    stage.wait(300)
+    assert stage.reigning() == ["a"], "the others hear it"
+
+
+def test_r24_a_late_or_foreign_hand_over_changes_nothing() -> None:
+    stage = Stage()
+    name = stage.coordinator()
+    stage.ask(name, put("v"))
+    member = stage.members["b"]
+    epoch = member.seats[0].part.record.promised
+    old = HandOver(0, stage.config.gen, epoch._replace(counter=0), stage.config)
+    member.receive(stage.clocks(), Identity("a", 1), [old])
+    assert member.seats[0].role is Role.FOLLOWER
+    foreign = HandOver(0, stage.config.gen + 5, epoch, stage.config)
+    member.receive(stage.clocks(), Identity("a", 1), [foreign])
+    assert member.seats[0].role is Role.FOLLOWER
+
+
+# How it ends
+
+
+def test_r3_older_and_equal_configs_are_ignored() -> None:
+    stage = Stage("abcd")
+    stage.ask(stage.coordinator(), put("v"))
+    joint = stage.config.begin(("a", "b", "d"))
+    for name in "abcd":
+        stage.offer(name, joint)
+    for name in "abcd":
+        stage.offer(name, stage.config)
+        stage.offer(name, joint)
+    stage.wait(1500)
+    assert all(stage.members[name].seats[0].part.gen == joint.gen for name in "abcd")
+
+
+def test_r6_standing_ends_with_a_higher_generation() -> None:
+    stage = Stage("abcd", gossip_us=0)
+    stage.coordinator()
+    stage.stop("a")
+    stage.hold = lambda _s, _t, message: isinstance(message, Prepare)
+    stage.wait(700)
+    assert Role.PREPARING in {stage.members[name].seats[0].role for name in "bc"}
+    joint = stage.config.begin(("b", "c", "d"))
+    for name in "bcd":
+        stage.members[name].offer(stage.clocks(), [(0, joint)])
+    for name in "bcd":
+        stage.members[name].tick(stage.clocks())
+        assert stage.members[name].seats[0].role is Role.FOLLOWER
+
+
+def test_r24_arrivals_wait_in_a_bounded_queue() -> None:
+    stage = Stage(park_limit=2)
+    name = stage.coordinator()
+    stage.ask(name, put("v"))
+    stage.wait(300)
+    stage.hold = lambda _s, _t, message: isinstance(message, HandOver)
+    stage.members[name].hand_over(stage.clocks(), leaving=True)
+    stage._take(name)
+    assert isinstance(stage.members[name]._reigns, Reigns)
+    sent = [stage.send(name, GET, session=str(n)) for n in range(3)]
+    assert stage.answers[sent[2]].reason is Reason.OVERLOADED
+    stage.wait(200)
+    assert [stage.answers[n].outcome for n in sent] == [Outcome.NO] * 3
+    assert stage.answers[sent[0]].reason is Reason.WRONG_MEMBER

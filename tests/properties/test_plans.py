@@ -74,6 +74,7 @@ def test_a_plan_taken_over_after_each_step_ends_in_the_same_ring(
     ring, plan = start(seed)
     wished = {step.partition: step.wished for step in plan.steps}
     expected = [wished.get(p, config.old) for p, config in enumerate(ring.configs)]
+    result = advance(ring, plan, LIMITS)
     rounds = [*certified, *[list(range(8))] * 40]
     for partitions in rounds:
         ring, plan = taken_over(ring, plan)
@@ -169,13 +170,13 @@ def test_r1_two_writers_never_announce_what_was_not_written(
     store = Store(None)
     writers = (TopologyWriter(), TopologyWriter())
     waiting: list[list[Effect]] = [[], []]
-    for machine, todo in zip(writers, waiting, strict=True):
-        todo += machine.handle(Want((Install(ring, None),)))
+    for machine, effects in zip(writers, waiting, strict=True):
+        effects.extend(machine.handle(Want((Install(ring, None),))))
     for who, wish, choice in moves:
         machine, todo = writers[who], waiting[who]
         if store.late and choice == 3:
             store.write(store.late.pop(0))
-        effects: list[Effect] = []
+        effects = []
         if wish is not None:
             effects = machine.handle(Want((wish,)))
         elif todo:

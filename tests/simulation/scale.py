@@ -93,7 +93,7 @@ class Run:
                     number += 1
                     heapq.heappush(queue, (now_us + delay, number, to, sent))
 
-    def _note(self, right: bool, observer: str, after: Health, late_us: int) -> None:  # noqa: FBT001
+    def _note(self, right: bool, observer: str, after: Health, late_us: int) -> None:
         if after is not Health.SUSPECT:
             return
         if right and late_us >= 0:

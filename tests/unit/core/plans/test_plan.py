@@ -54,7 +54,7 @@ STEP = {"partition": 1, "present": ["a"], "wished": ["b"], "cause": "drain"}
         ({}, "steps"),
         (spoiled("id", 3), "id"),
         (spoiled("ring_version", "1"), "ring_version"),
-        (spoiled("ring_version", True), "ring_version"),
+        (spoiled("ring_version", -1), "ring_version"),
         (spoiled("sentences", ["a", 1]), "sentences"),
         (spoiled("state", "begun"), "state"),
         (spoiled("steps", {}), "steps"),

@@ -66,6 +66,7 @@ def test_certificates_finish_steps_and_let_others_begin() -> None:
 
 def test_a_plan_is_done_only_when_the_object_shows_it() -> None:
     ring, plan = joining()
+    result = advance(ring, plan, LIMITS)
     for _ in range(100):
         result = advance(ring, plan, LIMITS, certificates(ring))
         if result.done:

@@ -35,7 +35,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
 
 from becket.core.errors import BugError
 from becket.core.plans.wishes import Discarded, Install, Wish, apply_wishes
@@ -148,7 +147,7 @@ class _Written:
     wishes: tuple[Wish, ...]
 
 
-Handler = Callable[["TopologyWriter", Event], list[Effect]]
+Handler = Callable[[Event], list[Effect]]
 """What a pair of state and event does."""
 
 
@@ -162,6 +161,19 @@ class TopologyWriter:
         self.highest_seen = 0
         self._written: _Written | None = None
         self._story: list[str] = []
+        self._table: dict[tuple[WriterState, type[Event]], Handler] = {
+            (WriterState.IDLE, Want): self._start,
+            (WriterState.IDLE, Refresh): self._start,
+            (WriterState.READING, Want): self._keep,
+            (WriterState.READING, Refresh): self._keep,
+            (WriterState.READING, ObjectRead): self._object_read,
+            (WriterState.READING, ReadFailed): self._read,
+            (WriterState.WRITING, Want): self._keep,
+            (WriterState.WRITING, Refresh): self._keep,
+            (WriterState.WRITING, CasConfirmed): self._confirmed,
+            (WriterState.WRITING, CasConflict): self._conflict,
+            (WriterState.WRITING, CasLost): self._lost,
+        }
 
     def handle(self, event: Event) -> list[Effect]:
         """Take one event.
@@ -169,10 +181,10 @@ class TopologyWriter:
         :raises BugError: the event is not possible in this state; the message tells the story.
         """
         self._story = [*self._story[-19:], f"{self.state.value}: {type(event).__name__}"]
-        step = self._TABLE.get((self.state, type(event)))
+        step = self._table.get((self.state, type(event)))
         if step is None:
             raise BugError(f"topology writer: impossible event: {'; '.join(self._story)}")
-        return step(self, event)
+        return step(event)
 
     def note_seen(self, version: int) -> None:
         """A member holds a ring of this version: an older or missing object waits for recovery."""
@@ -251,20 +263,6 @@ class TopologyWriter:
 
     def _lost(self, event: Event) -> list[Effect]:
         return self._read(event)  # R1: after a lost reply, read and test again.
-
-    _TABLE: ClassVar[dict[tuple[WriterState, type[Event]], Handler]] = {
-        (WriterState.IDLE, Want): _start,
-        (WriterState.IDLE, Refresh): _start,
-        (WriterState.READING, Want): _keep,
-        (WriterState.READING, Refresh): _keep,
-        (WriterState.READING, ObjectRead): _object_read,
-        (WriterState.READING, ReadFailed): _read,
-        (WriterState.WRITING, Want): _keep,
-        (WriterState.WRITING, Refresh): _keep,
-        (WriterState.WRITING, CasConfirmed): _confirmed,
-        (WriterState.WRITING, CasConflict): _conflict,
-        (WriterState.WRITING, CasLost): _lost,
-    }
 
 
 def _next_version(content: Ring, read: Ring | None, wishes: Sequence[Wish]) -> Ring:

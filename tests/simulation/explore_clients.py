@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from becket.core.replication.cells import Answer, Attempt, Kind, Operation, Outcome, Reason, Result, Verdict
+from becket.core.replication.cells import (
+    Answer,
+    Attempt,
+    Kind,
+    Operation,
+    Outcome,
+    Reason,
+    Result,
+    Verdict,
+)
 from becket.core.sessions import Call, Session
 from tests.simulation.checker import Judgement, judge
 from tests.simulation.explore_shell import PARTITION

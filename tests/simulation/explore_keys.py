@@ -129,7 +129,7 @@ class Keys:
             self._serial = root.member.replica.serial
         return self._walk(root)
 
-    def _walk(self, x: Any) -> Hashable:
+    def _walk(self, x: Any) -> Hashable:  # noqa: ANN401 - any state at all
         kind = type(x)
         if kind in _VALUES:
             return x  # type: ignore[no-any-return]
@@ -145,10 +145,10 @@ class Keys:
             return self._sequence
         return self._object
 
-    def _sequence(self, x: Any) -> Hashable:
+    def _sequence(self, x: Any) -> Hashable:  # noqa: ANN401 - any state at all
         return tuple(map(self._walk, x))
 
-    def _object(self, x: Any) -> Hashable:
+    def _object(self, x: Any) -> Hashable:  # noqa: ANN401 - any state at all
         place = self._seen.get(id(x))
         if place is not None:
             return ("seen", place)

@@ -30,13 +30,14 @@ from becket.core.replication.messages import (
     ReadKey,
     Release,
     Reply,
+    Request,
     SetFloor,
     Status,
     WouldPromise,
 )
 from becket.core.replication.roles import Role
 from becket.core.replication.settings import Settings
-from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Identity, Version
+from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Identity
 from becket.core.ring.config import Config
 from tests.simulation.explore_clients import plain
 from tests.simulation.explore_keys import Keys, is_late
@@ -259,9 +260,9 @@ class Members:
         sender = self.views[states[self._index[letter.sender.disk]]]
         if isinstance(message, _READING) and view.promised == message.epoch:
             return view.gen == message.gen and message.id not in sender.awaited
-        if isinstance(message, Prepare) and message.released is not None:
-            if view.released < message.released:
-                return False
+        released = message.released if isinstance(message, Prepare) else None
+        if released is not None and view.released < released:
+            return False
         return _is_refused(message, view) and _is_over(message.epoch, sender)
 
     def _is_dead_reply(self, reply: Reply, view: View) -> bool:
@@ -283,7 +284,7 @@ def _arrives(sender: str, to: str, message: Message, life: Life) -> bool:
     return to not in life.silent
 
 
-def _is_refused(message: Any, view: View) -> bool:
+def _is_refused(message: Request, view: View) -> bool:
     """Whether the member can only refuse this request, from now on for ever (R8)."""
     if not view.up:
         return False

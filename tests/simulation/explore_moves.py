@@ -19,6 +19,7 @@ from becket.core.replication.cells import Answer, Attempt, Outcome
 from becket.core.replication.messages import WouldPromise, WouldReply
 from becket.core.replication.roles import Role
 from becket.core.ring.config import Config
+from becket.core.sessions import Call
 from tests.simulation import explore_clients as clients
 from tests.simulation.explore_keys import Keys
 from tests.simulation.explore_members import Letter, Members, Step
@@ -44,7 +45,7 @@ class Turn(NamedTuple):
 
     after: int
     attempt: int
-    ended: clients.Call | None
+    ended: Call | None
 
 
 class Draft:
@@ -121,6 +122,9 @@ class Moves:
             yield from self._client_moves(state, net, index)
         world = self.worlds.values[state[-3]]
         for place, action in enumerate(self.scope.actions):
+            before = action.after
+            if before >= 0 and world.left[before] == self.scope.actions[before].times:
+                continue
             if world.left[place]:
                 yield from self._act(state, net, place, action)
         for index in self.scope.life.crashing:
@@ -142,9 +146,9 @@ class Moves:
         if not self.members.views[state[to]].up:
             return
         step = self.members.step(state[to], number)
-        if step.after == state[to] and not step.answers and set(step.out) <= set(net):
-            if not step.problem and not once:
-                return
+        quiet = not once and not step.problem and not step.answers
+        if quiet and step.after == state[to] and set(step.out) <= set(net):
+            return
         draft = Draft(state, self._count, net)
         if once or not self.scope.repeats:
             draft.net.discard(number)
@@ -331,13 +335,16 @@ class Moves:
             yield ("jump", *action.what), draft
             return
         index = action.what[0]
-        view = self.members.views[state[index]]
         if action.do is Do.RESTART:
-            if not view.up:
+            if not self.members.views[state[index]].up:
                 yield self._simple(state, net, index, ("start",))
-            return
-        if not view.up:
-            return
+        elif self.members.views[state[index]].up:
+            yield from self._acted_at(state, net, action)
+
+    def _acted_at(self, state: State, net: Net, action: Action) -> Iterator[tuple[Label, Draft]]:
+        """What happens at one member that is up."""
+        index = action.what[0]
+        view = self.members.views[state[index]]
         if action.do is Do.STAND:
             yield from self._stand(state, net, action)
         elif action.do is Do.CRASH:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
-from becket.core.replication.cells import Attempt, Kind, Operation
+from becket.core.replication.cells import Kind, Operation
 from becket.core.replication.messages import Claim, Message, WouldPromise
 from becket.core.replication.roles import Role
 from becket.core.replication.settings import Settings
-from becket.core.replication.versions import ZERO, Identity
+from becket.core.replication.versions import Identity
 from becket.core.ring.config import Config, first_config
+from becket.core.sessions import Call, Session
 from tests.simulation.explore_clients import FOR_EVER_US, Script
 from tests.simulation.explore_shell import PARTITION, Life, Outputs, Shell
 
@@ -55,6 +56,8 @@ class Action(NamedTuple):
     do: Do
     what: Any
     times: int = 1
+    after: int = -1
+    """The place in the scope's actions of one that must have happened before; -1: none."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,8 @@ class Beginning:
             self._submit(2, Operation(Kind.GET))
 
     def _submit(self, number: int, operation: Operation) -> None:
-        attempt = Attempt(
-            number, PARTITION, b"k", (operation,), "setup", number, False, ZERO, FOR_EVER_US
-        )
+        call = Call(PARTITION, b"k", (operation,), number)
+        attempt = Session("setup").attempt(call, number, FOR_EVER_US)
         self._take(self.shells[0].submit(attempt))
         self._drain()
 
@@ -144,4 +146,3 @@ class Beginning:
                         else shell.receive(sender, message)
                     )
                     self._take(outputs)
-

@@ -16,15 +16,21 @@ ADD = Operation(Kind.INCREMENT, delta=1)
 
 TAKE_OVER = Scope(
     "take-over",
-    "three members; A coordinates and falls silent, B takes over; a write in flight at A",
+    "A falls silent for B, which takes over; a write in flight at A, retried at B; two reads",
     ("A", "B", "C"),
     3,
     ((Want(ADD, (A, B)),), (Want(READ, (A,)), Want(READ, (B,)))),
     (Action(Do.STAND, (B, (C,))),),
 )
+ONCE = replace(
+    TAKE_OVER,
+    name="take-over-once",
+    about="as take-over, without the retry",
+    scripts=((Want(ADD, (A,)),), (Want(READ, (A,)), Want(READ, (B,)))),
+)
 TWICE = Scope(
     "take-over-twice",
-    "three members; A coordinates and falls silent, B takes over; a write in flight at A",
+    "B takes over from A, and C from B; a write in flight at A; reads at both successors",
     ("A", "B", "C"),
     3,
     ((Want(ADD, (A,)),), (Want(READ, (B,)), Want(READ, (C,)))),
@@ -82,7 +88,7 @@ GROW = Scope(
 )
 JOIN = Scope(
     "join",
-    "A, B, C become A, B, D, with two writes, while C is silent",
+    "A, B, C become A, B, D; two writes race with the copy; C is silent",
     ("A", "B", "C", "D"),
     3,
     ((Want(ADD, (A,)),), (Want(ADD, (A,)),)),
@@ -90,13 +96,30 @@ JOIN = Scope(
         Action(Do.CAS, ("A", "B", "D")),
         Action(Do.CAS, ()),
         Action(Do.OFFER, (A,), 2),
+        Action(Do.OFFER, (D,), 2),
+    ),
+    life=replace(CHANGING, silent=frozenset("C")),
+    written=True,
+)
+JOIN_TAKEN = Scope(
+    "join-take-over",
+    "A, B, C become A, B, D; a write; B takes over at any time and is read; C is silent",
+    ("A", "B", "C", "D"),
+    3,
+    ((Want(ADD, (A,)),), (Want(READ, (B,)),)),
+    (
+        Action(Do.CAS, ("A", "B", "D")),
+        Action(Do.CAS, ()),
+        Action(Do.OFFER, (A,), 2),
+        Action(Do.OFFER, (B,), 1),
+        Action(Do.STAND, (B, (D,))),
     ),
     life=replace(CHANGING, silent=frozenset("C")),
     written=True,
 )
 CRASH = Scope(
     "crash",
-    "A crashes at any point and starts again; B takes over, or A again; a retry",
+    "A crashes at any point and starts again; B takes over; a write at A, retried at B",
     ("A", "B", "C"),
     3,
     ((Want(ADD, (A, B)),), (Want(READ, (B,)),)),
@@ -107,11 +130,38 @@ CRASH = Scope(
     ),
     life=Life(STILL, crashing=(A,)),
 )
+RETURN = Scope(
+    "crash-return",
+    "A crashes at any point and starts again; B takes over, then A again; a write, two reads",
+    ("A", "B", "C"),
+    3,
+    ((Want(ADD, (A,)),), (Want(READ, (B,)), Want(READ, (A,)))),
+    (
+        Action(Do.CRASH, (A,)),
+        Action(Do.RESTART, (A,)),
+        Action(Do.STAND, (B, (C,)), after=0),
+        Action(Do.STAND, (A, (C,)), after=2),
+    ),
+    life=Life(STILL, crashing=(A,)),
+)
+REPLICA = Scope(
+    "crash-replica",
+    "the replica C crashes at any point and starts again; B takes over with it; a write at A",
+    ("A", "B", "C"),
+    3,
+    ((Want(ADD, (A,)),), (Want(READ, (B,)),)),
+    (
+        Action(Do.CRASH, (C,)),
+        Action(Do.RESTART, (C,)),
+        Action(Do.STAND, (B, (C,))),
+    ),
+    life=Life(STILL, crashing=(C,)),
+)
 TIMED = Life(replace(STILL, lease_us=400 * MS), claims=frozenset("AC"), rates=(0.99, 1.01, 1.01))
 
 LEASE = Scope(
     "lease",
-    "A has asked for a lease while B stands and writes; 400 ms pass in two steps; A's clock is slow",
+    "A asks for a lease while B stands and writes; 400 ms pass in two steps; A's clock is slow",
     ("A", "B", "C"),
     3,
     ((Want(ADD, (B,)),), (Want(READ, (A,)),)),
@@ -144,6 +194,13 @@ FORGOTTEN = Scope(
     life=replace(TIMED, crashing=(C,)),
     leased=True,
 )
-ORDER = (TAKE_OVER, TWICE, MOVE, REJOIN, GROW, JOIN, CRASH, LEASE, HAND_OVER, FORGOTTEN)
+ORDER = (
+    *(ONCE, TAKE_OVER, TWICE),
+    *(MOVE, REJOIN, GROW, JOIN, JOIN_TAKEN),
+    *(REPLICA, CRASH, RETURN),
+    *(HAND_OVER, LEASE, FORGOTTEN),
+)
 SCOPES = {scope.name: scope for scope in ORDER}
-CI = frozenset({"take-over"})
+CI = frozenset(
+    {"take-over-once", "rejoin", "grow", "crash-replica", "hand-over", "lease-forgotten"}
+)

@@ -5,8 +5,9 @@ input is one call on a ``Shell``; what leaves it comes back as ``Outputs``. Time
 unless an input lets it pass. Must hold no rule of its own.
 
 Two reductions are made here, both of them sound. Where a scope does not let the member crash
-(``Life.crashing``), an engine that syncs at once is one that is never caught unsynced. A member's reply to itself is taken in at once when it may leave: it goes through no network, and
-nothing else happens at the member in between that could not happen before or after.
+(``Life.crashing``, once at most), an engine that syncs at once is one that is never caught
+unsynced. A member's reply to itself is taken in at once when it may leave: it goes through no network, and what might
+come in between might as well come after.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Life:
 
     settings: Settings
     crashing: tuple[int, ...] = ()
-    """The members that may crash; every other engine syncs at once."""
+    """The members that may crash, each once; an engine that cannot crash any more syncs at once."""
     one_config: bool = True
     """Whether the config never changes, so that nobody ever needs to be shown it again."""
     claims: frozenset[str] = frozenset()
@@ -226,7 +227,7 @@ class Shell:
         if effects.writes:
             self.disk.apply(effects.writes)
             self.written += 1
-            if self.index not in self.life.crashing:
+            if self.index not in self.life.crashing or self.disk.incarnation > 1:
                 self.disk.sync(1)
                 self.synced += 1
         self._send(effects.requests, outputs)

@@ -27,19 +27,23 @@ def tell(moves: Moves, label: Label) -> str:
         return f"{letter.sender.disk} -> {names[letter.to]}: {message_in_words(letter.message)}"
     if kind == "member":
         return f"{names[rest[0]]}: {rest[1]} {' '.join(_word(x) for x in rest[2:])}".rstrip()
-    if kind in ("begin", "again"):
-        attempt = moves.members.letters[rest[1]]
-        assert isinstance(attempt, Attempt)
-        to = names[moves._target(rest[1])]
-        how = "asks" if kind == "begin" else "gives up and asks"
-        return f"c{rest[0]} {how} {to}: {_attempt(attempt)}"
-    if kind == "stop":
-        return f"c{rest[0]} gives up"
+    if kind in ("begin", "again", "stop"):
+        return _tell_client(moves, kind, rest)
     if kind == "stand":
         return f"{names[rest[0]]}: stands, prepares"
     if kind == "jump":
         return f"{rest[0] / 1000:.0f} ms pass"
     return f"object: {_word(rest[0])}"
+
+
+def _tell_client(moves: Moves, kind: str, rest: list[Any]) -> str:
+    if kind == "stop":
+        return f"c{rest[0]} gives up"
+    attempt = moves.members.letters[rest[1]]
+    assert isinstance(attempt, Attempt)
+    to = moves.scope.members[moves._target(rest[1])]
+    how = "asks" if kind == "begin" else "gives up and asks"
+    return f"c{rest[0]} {how} {to}: {_attempt(attempt)}"
 
 
 def _attempt(attempt: Attempt) -> str:
@@ -73,8 +77,8 @@ def message_in_words(message: Message) -> str:
         text += f" to {message.id % 2**32}"
         if message.cell is not None:
             text += f" cell {_word(message.cell.ver)}={_value(message.cell.value)}"
-    elif hasattr(message, "id"):
-        text += f" {message.id % 2**32}"
+    else:
+        text += f" {getattr(message, 'id', 0) % 2**32}"
     if isinstance(message, Accept | CopyIn):
         text += f" {_word(message.cell.ver)}={_value(message.cell.value)}"
     epoch = getattr(message, "epoch", None)
@@ -88,7 +92,7 @@ def _value(value: bytes | None) -> str:
     return value.decode() if value is not None else "tombstone"
 
 
-def _word(x: Any) -> str:
+def _word(x: object) -> str:
     if isinstance(x, Epoch):
         return f"{x.counter}{x.disk}{x.incarnation}"
     if isinstance(x, Version):

@@ -158,14 +158,16 @@ class Faults:
             self.world.at(10 * MS, self._suspect_all, reigning)
 
     def _corrupt(self) -> None:
-        """Damage cells on one disk only: elsewhere they are whole."""
+        """Damage cells on one disk only: elsewhere they are whole, so two copies are enough."""
         processes = self.cluster.processes
         name = self._corrupted or self._rng.choice(processes).name
         process = next(p for p in processes if p.name == name)
         if self._lost or any(
-            process.disk.disk in config.member_set and min(len(config.old), len(config.target)) < 3
+            process.disk.disk in config.member_set and min(len(config.old), len(config.target)) < 2
             for config in self.cluster.topology.configs
         ):
+            return
+        if any(len(wish) < 2 for s in self.supervisors for wish in s.wishes.values()):
             return
         self._corrupted = name
         if process.disk.corrupt(self._rng):

@@ -22,7 +22,7 @@ from becket.core.replication.messages import Accept, CopyIn, ReadKey, Reply, Sta
 from becket.core.replication.registers import Reign, Verb
 from becket.core.replication.rounds import Chore, KeyState, Round, Step, Task
 from becket.core.replication.store import CorruptCellError
-from becket.core.replication.touch import Finding, compare, decide
+from becket.core.replication.touch import Finding, compare, decide, is_covered
 from becket.core.replication.versions import ZERO, Version
 from becket.core.ring.config import Disk
 
@@ -299,9 +299,11 @@ class Keys:
         own = self._ctx.disk
         if own not in round_.replies and own not in round_.corrupt:
             return
-        if not self._c.config.quorum(round_.replies.keys()):
-            return
         heard = round_.replies.keys() | round_.corrupt.keys()
+        if not self._c.config.quorum(round_.replies.keys()):
+            covered = is_covered(round_.replies, round_.corrupt, self._c.config)
+            if not covered:
+                return
         if round_.need <= heard or self._is_overdue(round_):
             self._close(state, round_)
             self._evaluate(state, round_)

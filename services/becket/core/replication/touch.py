@@ -56,6 +56,17 @@ def decide(replies: Replies, config: Config, own: Disk, *, damaged: bool) -> Tou
     return Touched(Finding.REWRITE, cell, holders)
 
 
+def is_covered(replies: Replies, damaged: Mapping[Disk, int], config: Config) -> bool:
+    """Whether what can be read is enough beside a damaged cell, where it is no quorum by itself.
+
+    Who refused as CORRUPT has raised its promise all the same, so it counts towards the quorum
+    that shuts out older epochs; the cells of the others tell what was chosen if they meet every
+    quorum. Without this a damaged cell in a set of two could never be mended.
+    """
+    heard = replies.keys() | damaged.keys()
+    return bool(damaged) and config.quorum(heard) and config.covers(replies.keys())
+
+
 def _only_newcomers_lack(config: Config, holders: frozenset[Disk], heard: frozenset[Disk]) -> bool:
     """The bulk path: every old reply heard has the highest version, and they are a majority."""
     if not config.is_joint:

@@ -89,6 +89,16 @@ class Config:
         """Whether ``votes`` is a joint quorum; one vote may count for both majorities."""
         return self.old_majority(votes) and (self.new is None or self.new_majority(votes))
 
+    def covers(self, votes: AbstractSet[Disk]) -> bool:
+        """Whether ``votes`` meets every joint quorum: what any of them chose, one vote holds.
+
+        For an odd number of members that is a majority; for an even one, half of them is enough.
+        """
+        return all(
+            2 * len(members.intersection(votes)) >= len(members)
+            for members in (self.old_set, self.new_set)
+        )
+
     def begin(self, new: tuple[Disk, ...]) -> Config:
         """FINAL(g, M) -> JOINT(g+1, old=M, new) (R2)."""
         if self.new is not None:

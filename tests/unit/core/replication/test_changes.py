@@ -391,3 +391,33 @@ def test_r8_the_coordinators_own_damaged_cell_is_read_from_the_others() -> None:
     stage.disks[name].view.corrupt.add((0, b"k"))
     assert stage.ask(name, GET).results[0].value == b"v"
     assert stage.disks[name].view.corrupt == set()
+
+
+def test_r8_a_partition_of_two_mends_a_damaged_cell() -> None:
+    stage = Stage("ab", "ab", sweep_us=50_000, compare_us=100_000)
+    name = stage.coordinator()
+    stage.ask(name, put("v"))
+    other = "b" if name == "a" else "a"
+    for image in (stage.disks[other].view, stage.disks[other].durable):
+        image.corrupt.add((0, b"k"))
+    stage.stop(name)
+    stage.start(name)
+    successor = stage.coordinator()
+    assert stage.ask(successor, GET).results[0].value == b"v"
+    stage.wait(1500)
+    assert cells(stage, other) == {b"k": b"v"}
+    assert stage.disks[other].view.corrupt == set()
+
+
+def test_r8_what_only_the_damaged_member_may_hold_is_waited_for() -> None:
+    stage = Stage()
+    name = stage.coordinator()
+    stage.ask(name, put("v"))
+    stage.stop(name)
+    successor = stage.coordinator()
+    stage.disks[successor].view.corrupt.add((0, b"k"))
+    number = stage.send(successor, GET)
+    assert number not in stage.answers, "one whole copy of three may be an old one"
+    stage.start(name)
+    stage.wait(400)
+    assert stage.answers[number].results[0].value == b"v"

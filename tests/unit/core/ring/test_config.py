@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,3 +105,13 @@ def test_two_quorums_of_one_config_meet(
     if joint.quorum(one) and joint.quorum(other):
         assert one & other & joint.old_set
         assert one & other & joint.new_set
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_what_covers_meets_every_quorum_and_nothing_less_does(size: int) -> None:
+    disks = tuple("abcde"[:size])
+    config = first_config(disks)
+    subsets = [frozenset(s) for n in range(size + 1) for s in combinations(disks, n)]
+    quorums = [subset for subset in subsets if config.quorum(subset)]
+    for subset in subsets:
+        assert config.covers(subset) == all(subset & quorum for quorum in quorums)

@@ -79,6 +79,8 @@ def search(seeds: Iterable[int], *, processes: int, stop_after: int = 10) -> Tot
         for verdicts in pool.imap(_run_batch, _batches(seeds)):
             for verdict in verdicts:
                 totals.add(verdict)
+                if verdict.kind != "ok":
+                    print(f"seed {verdict.seed}: {verdict.kind}", flush=True)
             now = time.monotonic()
             if now - last >= 10:
                 last = now

@@ -67,13 +67,13 @@ class Peer:
 
     __slots__ = ("health", "heard_us", "hinted", "incarnation", "number", "told", "watched")
 
-    def __init__(self, now_us: int, *, watched: bool) -> None:
+    def __init__(self, now_us: int) -> None:
         self.incarnation = 0
         self.number = 0
         self.heard_us = now_us
         self.health = Health.ALIVE
         self.hinted = False
-        self.watched = watched
+        self.watched = False
         """Whether this member expects its beats."""
         self.told: dict[Disk, int] = {}
         """Watchers that report silence, with the last beat that each has heard."""
@@ -91,6 +91,8 @@ class Detector:
         self._watchers: dict[Disk, tuple[Disk, ...]] = {}
         self._peers: dict[Disk, Peer] = {}
         self._out = Outcome()
+        self._restless = False
+        """Whether somebody's health has changed since watchers were chosen."""
 
     # Inputs
 
@@ -98,18 +100,27 @@ class Detector:
         """The ring's members; those that stay keep what is known of them."""
         self._enter(now_us)
         disks = sorted(set(members) | {self._own.disk})
-        self._watchers = watchers_of(disks, self._settings)
         peers = {}
         for disk in disks:
             if disk == self._own.disk:
                 continue
-            watched = self._own.disk in self._watchers[disk]
-            peer = self._peers.get(disk) or Peer(now_us, watched=watched)
-            if watched and not peer.watched:
-                peer.heard_us = now_us
-            peer.watched = watched
-            peers[disk] = peer
+            peers[disk] = self._peers.get(disk) or Peer(now_us)
         self._peers = peers
+        self._choose_watchers(now_us)
+
+    def _choose_watchers(self, heard_us: int) -> None:
+        """Who watches whom, as far as this member knows who is silent.
+
+        A peer that is newly watched is taken as heard at ``heard_us``: it may learn only later
+        than this member that a watcher of its own is gone, and send its beats here.
+        """
+        disks = [*self._peers, self._own.disk]
+        self._watchers = watchers_of(disks, self._settings, self.suspects())
+        for disk, peer in self._peers.items():
+            watched = self._own.disk in self._watchers[disk]
+            if watched and not peer.watched:
+                peer.heard_us = max(peer.heard_us, heard_us)
+            peer.watched = watched
 
     def receive(self, now_us: int, message: Message) -> None:
         """Take a message; one about somebody who is no member says nothing."""
@@ -139,6 +150,9 @@ class Detector:
                 self._out.messages.append((disk, beat))
         for disk, peer in self._peers.items():
             self._look(disk, peer)
+        if self._restless and not self._in_mesh():
+            self._restless = False
+            self._choose_watchers(now_us + self._settings.suspicion_us)
 
     def take(self) -> Outcome:
         """What has gathered since the last call."""
@@ -215,7 +229,7 @@ class Detector:
         if disk == self._own.disk:
             return
         peer = self._peers.get(disk)
-        if peer is None or message.watcher not in self._watchers.get(disk, ()):
+        if peer is None or message.watcher not in self._peers:
             return
         if message.suspect.incarnation < peer.incarnation:
             return
@@ -231,7 +245,7 @@ class Detector:
     def _on_sound(self, message: Sound) -> None:
         disk = message.identity.disk
         peer = self._peers.get(disk)
-        if peer is None or message.watcher not in self._watchers.get(disk, ()):
+        if peer is None or message.watcher not in self._peers:
             return
         heard = (message.identity.incarnation, message.number)
         if heard <= (peer.incarnation, peer.number) or peer.watched:
@@ -245,5 +259,6 @@ class Detector:
         before = peer.health
         peer.health = change(before, sign, f"{disk} seen by {self._own.disk}")
         if peer.health is not before:
+            self._restless = True
             identity = Identity(disk, peer.incarnation)
             self._out.changes.append(HealthChange(identity, before, peer.health, sentence))

@@ -7,7 +7,7 @@ with its square; a member that comes or goes changes the watchers of few.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import mmh3
 
@@ -21,13 +21,29 @@ def _place(disk: Disk) -> tuple[int, Disk]:
 
 
 def watchers_of(
-    members: Iterable[Disk], settings: MembershipSettings
+    members: Iterable[Disk],
+    settings: MembershipSettings,
+    silent: Collection[Disk] = (),
 ) -> dict[Disk, tuple[Disk, ...]]:
-    """For each member those that expect its beats, in an order that all agree on."""
+    """For each member those that expect its beats, in an order that all agree on.
+
+    A watcher that is ``silent`` itself is replaced by the next one on the circle, so that members
+    which fall silent together with all their watchers are missed all the same.
+    """
     circle = sorted(set(members), key=_place)
     if len(circle) <= settings.mesh_members:
         return {disk: tuple(d for d in circle if d != disk) for disk in circle}
     return {
-        disk: tuple(circle[(at + step) % len(circle)] for step in range(1, settings.watchers + 1))
-        for at, disk in enumerate(circle)
+        disk: tuple(_next(circle, at, settings.watchers, silent)) for at, disk in enumerate(circle)
     }
+
+
+def _next(circle: Sequence[Disk], at: int, count: int, silent: Collection[Disk]) -> Iterator[Disk]:
+    found = 0
+    for step in range(1, len(circle)):
+        disk = circle[(at + step) % len(circle)]
+        if disk not in silent:
+            found += 1
+            yield disk
+            if found == count:
+                return

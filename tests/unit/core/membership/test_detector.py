@@ -172,14 +172,29 @@ def test_a_beat_of_a_process_that_was_replaced_is_no_beat() -> None:
     assert detector.suspects() == {"d1"}
 
 
-def test_rumours_count_only_from_watchers_and_about_what_is_not_older() -> None:
+def test_members_that_fall_silent_with_all_their_watchers_are_missed() -> None:
+    hall = Hall(30)
+    hall.wait(500)
+    watchers = watchers_of(hall.names, SETTINGS)
+    lost = {"d1", *watchers["d1"], *watchers[watchers["d1"][-1]]}
+    hall.down |= lost
+    # Each time that watchers turn out to be silent too, their successors listen for a while.
+    hall.wait(6000)
+    for name in set(hall.names) - lost:
+        assert hall.detectors[name].suspects() == lost
+    hall.down.clear()
+    hall.wait(600)
+    assert all(not detector.suspects() for detector in hall.detectors.values())
+
+
+def test_rumours_count_only_from_members_and_about_what_is_not_older() -> None:
     names = [f"d{n}" for n in range(20)]
     watchers = watchers_of(names, SETTINGS)
     far = next(n for n in names if n not in watchers["d1"] and n != "d1")
     detector = Detector(SETTINGS, Identity(far, 1), 0)
     detector.set_members(0, names)
     first, second, third = watchers["d1"][:3]
-    stranger = next(n for n in names if n not in (*watchers["d1"], "d1", far))
+    stranger = "no member"
     suspect = Identity("d1", 1)
     detector.receive(1, Sound(first, suspect, 50))
     detector.receive(2, Silence(second, suspect, 49))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from becket.core.replication.cells import Outcome, Reason
 from becket.core.replication.coordinator import Coordinator
 from becket.core.replication.keys import Keys
@@ -20,7 +22,7 @@ def reign(stage: Stage, name: str) -> Coordinator:
     return coordinator
 
 
-def refusal(coordinator: Coordinator, **changes: object) -> Reply:
+def refusal(coordinator: Coordinator, **changes: Any) -> Reply:  # noqa: ANN401 - fields of Reply
     """A refusal that would end the reign, if it counted."""
     reply = Reply(
         0, coordinator.gen, coordinator.epoch, 1, Status.EPOCH, ZERO, promised=coordinator.epoch

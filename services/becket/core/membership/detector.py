@@ -91,6 +91,7 @@ class Detector:
         self._watchers: dict[Disk, tuple[Disk, ...]] = {}
         self._peers: dict[Disk, Peer] = {}
         self._out = Outcome()
+        self._ask_due_us = now_us
         self._restless = False
         """Whether somebody's health has changed since watchers were chosen."""
 
@@ -150,9 +151,19 @@ class Detector:
                 self._out.messages.append((disk, beat))
         for disk, peer in self._peers.items():
             self._look(disk, peer)
+        if now_us >= self._ask_due_us and not self._in_mesh():
+            self._ask_due_us = now_us + self._settings.ask_us
+            self._ask_suspects()
         if self._restless and not self._in_mesh():
             self._restless = False
             self._choose_watchers(now_us + self._settings.suspicion_us)
+
+    def _ask_suspects(self) -> None:
+        """Tell those that are not heard so: who comes back beats to its watchers only."""
+        for disk, peer in self._peers.items():
+            if peer.health is not Health.ALIVE:
+                suspect = Identity(disk, peer.incarnation)
+                self._out.messages.append((disk, Silence(self._own.disk, suspect, peer.number)))
 
     def take(self) -> Outcome:
         """What has gathered since the last call."""
@@ -227,6 +238,8 @@ class Detector:
     def _on_silence(self, message: Silence) -> None:
         disk = message.suspect.disk
         if disk == self._own.disk:
+            self._number += 1
+            self._out.messages.append((message.watcher, Beat(self._own, self._number)))
             return
         peer = self._peers.get(disk)
         if peer is None or message.watcher not in self._peers:

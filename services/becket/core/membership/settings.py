@@ -31,6 +31,8 @@ class MembershipSettings:
     """So many watchers must say so before a member that hears no beats believes it."""
     hinted_beats: int = 2
     """So many beats must be missed even when a closed connection hints at the end."""
+    ask_us: int = 1 * SECOND
+    """How often a suspect is told that it is one; its answer is a beat."""
     report_us: int = 2 * SECOND
     """A supervisor counts an observer whose report is not older."""
     disagreement_us: int = 5 * SECOND
@@ -52,6 +54,7 @@ class MembershipSettings:
         _check(1 <= self.rumours <= self.watchers, "rumours", "must be in 1..watchers")
         hinted_us = self.hinted_beats * self.beat_us
         _check(0 < hinted_us < self.suspicion_us, "hinted_beats", "must end before suspicion_us")
+        _check(self.beat_us < self.ask_us, "ask_us", "must be over beat_us")
         _check(self.beat_us < self.report_us, "report_us", "must be over beat_us")
         _check(0 < self.freeze_share < 1, "freeze_share", "must be in (0, 1)")
         _check(self.flap_changes >= 2, "flap_changes", "must be at least 2")

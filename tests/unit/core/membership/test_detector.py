@@ -183,7 +183,7 @@ def test_members_that_fall_silent_with_all_their_watchers_are_missed() -> None:
     for name in set(hall.names) - lost:
         assert hall.detectors[name].suspects() == lost
     hall.down.clear()
-    hall.wait(600)
+    hall.wait(1500)
     assert all(not detector.suspects() for detector in hall.detectors.values())
 
 
@@ -231,6 +231,7 @@ def test_who_is_no_member_is_dead_and_says_nothing() -> None:
         {"watchers": 12},
         {"rumours": 6},
         {"hinted_beats": 4},
+        {"ask_us": 100 * MS},
         {"report_us": 100 * MS},
         {"freeze_share": 1.0},
         {"flap_changes": 1},

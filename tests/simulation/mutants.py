@@ -17,38 +17,14 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from tests.simulation.mutant_list import MUTANTS
+from tests.simulation.mutant_table import Row, read_table, tell, write_readme, write_table
 from tests.simulation.mutant_trial import Finding, Trial
 
 ROOT = Path(__file__).parents[2]
-TABLE = Path(__file__).with_name("mutant_seeds.json")
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is known of one mutant.
-
-    ``seed`` and ``kind``: with the invariants on; ``history_seed`` and ``history_kind``: with
-    them off, the same seed where the invariants were not what caught it. -1: not caught in
-    ``tried`` (or ``history_tried``) seeds. ``shown``: how its written schedule catches it.
-    """
-
-    name: str
-    seed: int = -1
-    kind: str = ""
-    tried: int = 0
-    history_seed: int = -1
-    history_kind: str = ""
-    history_tried: int = 0
-    shown: str = ""
-
-    @property
-    def is_caught(self) -> bool:
-        """Whether anything catches it."""
-        return self.seed >= 0 or self.history_seed >= 0 or bool(self.shown)
 
 
 def _start(trial: Trial) -> subprocess.CompletedProcess[str]:
@@ -72,68 +48,44 @@ def run(trial: Trial) -> Finding:
     return Finding(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def search(name: str, first: int, count: int) -> Row:
-    """Run seeds until the mutant is caught, with invariants and by what clients see."""
-    with_invariants = run(Trial(name, first, count))
-    row = Row(name, with_invariants.seed, with_invariants.kind, with_invariants.tried)
+def search(name: str, options: argparse.Namespace, known: Row) -> Row:
+    """Run seeds until the mutant is caught, with invariants and by what clients see.
+
+    What is recorded is tried first. Where a written schedule shows the mutant, chance gets less.
+    """
+    row = Row(name)
+    count = options.schedules
     schedule = MUTANTS[name].schedule
     if schedule:
         row = replace(row, shown=run(Trial(name, schedule=schedule, invariants=False)).kind)
-    if with_invariants.kind == "broken":
-        print(f"{name}: {with_invariants.problem}", file=sys.stderr, flush=True)
-        return row
-    if with_invariants.kind == "invariant":
-        without = run(Trial(name, first, count, invariants=False))
+        count = max(1, count // 5) if row.shown == "history" else count
+    recorded = [known.seed] if known.seed >= 0 else []
+    if recorded and run(Trial(name, seeds=recorded)).kind == known.kind != "":
+        row = replace(row, seed=known.seed, kind=known.kind, tried=known.tried)
+    else:
+        found = run(Trial(name, options.first, count))
+        if found.kind == "broken" or found.crashes:
+            print(f"{name}: {found.crashes} crashes: {found.problem}", file=sys.stderr, flush=True)
+        row = replace(row, seed=found.seed, kind=found.kind, tried=found.tried)
+        if found.seed < 0 and known.seed < 0:
+            row = replace(row, tried=max(found.tried, known.tried))
+    if row.kind != "invariant":
+        return replace(row, history_seed=row.seed, history_kind=row.kind, history_tried=row.tried)
+    return _without_invariants(row, known, Trial(name, options.first, count, invariants=False))
+
+
+def _without_invariants(row: Row, known: Row, trial: Trial) -> Row:
+    """The same, by what clients see alone."""
+    recorded = [known.history_seed] if known.history_seed >= 0 else []
+    if recorded and run(replace(trial, seeds=recorded)).kind == known.history_kind != "":
         return replace(
             row,
-            history_seed=without.seed,
-            history_kind=without.kind,
-            history_tried=without.tried,
+            history_seed=known.history_seed,
+            history_kind=known.history_kind,
+            history_tried=known.history_tried,
         )
-    if with_invariants.seed >= 0:
-        return replace(row, history_seed=row.seed, history_kind=row.kind, history_tried=row.tried)
-    if with_invariants.crashes:
-        print(f"{name}: {with_invariants.crashes} crashes, {with_invariants.problem}", flush=True)
-    return replace(row, history_tried=row.tried)
-
-
-def read_table() -> dict[str, Row]:
-    """The recorded rows."""
-    if not TABLE.exists():
-        return {}
-    return {name: Row(name, **row) for name, row in json.loads(TABLE.read_text()).items()}
-
-
-def write_table(rows: Iterable[Row]) -> None:
-    """Record the rows, in the order of the list."""
-    known = {row.name: row for row in rows}
-    table = {}
-    for name in MUTANTS:
-        if name in known:
-            row = asdict(known[name])
-            del row["name"]
-            table[name] = row
-    TABLE.write_text(json.dumps(table, indent=1) + "\n")
-
-
-def tell(row: Row) -> str:
-    """One line on one mutant."""
-    mutant = MUTANTS[row.name]
-    mark = " (harmless?)" if mutant.harmless else ""
-    if row.seed < 0 and row.history_seed < 0:
-        text = f"not caught in {row.tried:,} schedules"
-    else:
-        text = f"{row.kind} at seed {row.seed} after {row.tried:,}"
-        if row.kind == "invariant":
-            found = row.history_seed >= 0
-            text += (
-                f"; {row.history_kind} at seed {row.history_seed} after {row.history_tried:,}"
-                if found
-                else f"; not seen by clients in {row.history_tried:,}"
-            )
-    if mutant.schedule:
-        text += f"; {row.shown or 'NOT CAUGHT'} by {mutant.schedule}"
-    return f"{row.name:26}{mutant.rule:10}{text}{mark}"
+    found = run(trial)
+    return replace(row, history_seed=found.seed, history_kind=found.kind, history_tried=found.tried)
 
 
 def refresh(names: Iterable[str], options: argparse.Namespace) -> int:
@@ -141,7 +93,7 @@ def refresh(names: Iterable[str], options: argparse.Namespace) -> int:
     table = read_table()
 
     def one(name: str) -> Row:
-        row = search(name, options.first, options.schedules)
+        row = search(name, options, table.get(name, Row(name)))
         print(tell(row), flush=True)
         return row
 
@@ -229,12 +181,15 @@ def main(arguments: list[str]) -> int:
         "--story", action="store_true", help="run one mutant with its written schedule"
     )
     parser.add_argument("--ci", action="store_true", help="check the recorded seeds")
+    parser.add_argument("--table", action="store_true", help="write the table into the README")
     parser.add_argument("--refresh", action="store_true", help="search again and record")
     parser.add_argument("--first", type=int, default=0, help="the first seed of a search")
     parser.add_argument("--schedules", type=int, default=1500, help="seeds a mutant at most")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args(arguments)
     options.record = options.refresh
+    if options.table:
+        return write_readme(read_table())
     unknown = [name for name in options.names if name not in MUTANTS]
     if unknown:
         parser.error(f"no mutant {', '.join(unknown)}; known: {', '.join(MUTANTS)}")

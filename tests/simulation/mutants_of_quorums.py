@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.mutation import Mutant, core, shell
+from tests.simulation.mutation import Change, Mutant, core, shell
 
 _WRITE = "not in round_.acks or not c.config.quorum(round_.acks):"
 _TOUCH = "if not self._c.config.quorum(round_.replies.keys()):"
@@ -24,6 +24,7 @@ TAKE_OVER = (
         "R14",
         "majority of new for Accept in joint",
         (core("keys", _WRITE, _WRITE.replace("quorum", "old_majority")),),
+        schedule="write_that_new_lacks",
     ),
     Mutant(
         "prepare-new-only",
@@ -183,10 +184,12 @@ RING = (
         (
             core(
                 "keys",
-                "round_.cell = state.cell\n",
-                "round_.cell = state.cell._replace(records=())\n",
+                "CopyIn(*head, round_.cell)",
+                "CopyIn(*head, round_.cell._replace(records=()) if c.config.is_joint "
+                "else round_.cell)",
             ),
         ),
+        schedule="retry_after_a_change",
     ),
     Mutant(
         "copyin-below-floor",
@@ -319,13 +322,25 @@ RING = (
         "use-before-cas",
         "R1",
         "a config is shown to members before the compare-and-swap is confirmed",
-        (shell("supervisors", "if done and not lost:", "if True:"),),
+        (
+            Change(
+                "becket.core.plans.writer",
+                "effects.append(CompareAndSwap(event.object_version, ring))",
+                "effects += [CompareAndSwap(event.object_version, ring), Announce(ring)]",
+            ),
+        ),
     ),
     Mutant(
         "certificate-adapted",
         "R1",
         "a certificate is applied to whatever change of the partition is under way",
-        (shell("supervisors", "if certificate.gen == config.gen:", "if True:"),),
+        (
+            Change(
+                "becket.core.plans.wishes",
+                "if config.gen != self.gen:  # R1",
+                "if False:  # R1",
+            ),
+        ),
     ),
 )
 

@@ -326,11 +326,13 @@ STORED = (
         "R8",
         "a reply leaves before what it shows is synced",
         (shell("processes", "if self._written == self._synced:", "if True:"),),
+        schedule="acknowledged_before_the_sync",
     ),
     Mutant(
         "duplicate-ack-unsynced",
         "R8",
         "a reply that wrote nothing leaves although it shows unsynced writes",
         (shell("processes", "if self._written == self._synced:", "if not effects.writes:"),),
+        schedule="acknowledged_before_the_sync",
     ),
 )

@@ -151,6 +151,23 @@ def wiped_disk() -> Stage:
     return stage
 
 
+def acknowledged_before_the_sync() -> Stage:
+    """Disks are slow, an Accept is repeated, and the power fails before they are done."""
+    stage = Stage(3, settings=quick(**SOON, resend_us=4 * MS))
+    stage.until_reign("m0")
+    stage.run(600)
+    stage.cluster.slow_sync = 1.0
+    stage.hold(["m0"], ["m2"], Accept)
+    stage.put("writer", "k", "value", "m0").until_over(100)
+    for name in ("m0", "m1"):
+        stage.lose_unsynced(name)
+    stage.cluster.slow_sync = 0.0
+    stage.process("m1").start()
+    stage.until(lambda: bool({"m1", "m2"} & set(stage.coordinators())), 3000)
+    stage.get("reader", "k", _reign(stage)).until_over(500)
+    return stage
+
+
 def deaf_to_a_delete() -> Stage:
     """A replica misses a delete; the tombstone is purged while it is away."""
     stage = Stage(3, settings=PURGING)

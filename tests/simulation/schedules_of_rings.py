@@ -124,6 +124,26 @@ def first_touch_without_promise() -> Stage:
     return stage
 
 
+def write_that_new_lacks() -> Stage:
+    """In a change, a write that reaches all of old and one of new is asked for; old then goes."""
+    stage = Stage(6, settings=PROMPT)
+    stage.until_reign("m0")
+    stage.put("writer", "k", "before", "m0").until_over()
+    stage.begin(NEW, stage.everybody())
+    stage.until(lambda: bool(stage.certified), 8000)
+    stage.run(50)
+    first = (stage.coordinators() or ["m3"])[0]
+    rest = [name for name in NEW if name != first]
+    stage.hold([first], rest, Accept, CopyIn)
+    stage.put("writer", "k", "after", first).until_over(60)
+    stage.process(first).crash()
+    stage.change(stage.config.finish(), rest)
+    stage.until(lambda: bool(set(stage.coordinators()) & set(rest)), 6000)
+    new = [name for name in stage.coordinators() if name in rest] or rest
+    stage.get("reader", "k", new[0]).until_over(1000)
+    return stage
+
+
 def half_written_at_the_final_swap() -> Stage:
     """A write that only old took is read before the final change, by a new coordinator."""
     stage = Stage(6, settings=PROMPT)

@@ -232,6 +232,11 @@ class Stage:
             if self.process(other).member is not None:
                 self.process(other).suspect(self.process(name).identity)
 
+    def lose_unsynced(self, name: str) -> None:
+        """Crash at the worst moment: nothing that was not synced survives."""
+        self.process(name).disk.unsynced.clear()
+        self.process(name).crash()
+
     def restart(self, name: str) -> None:
         """Crash and start again at once."""
         self.process(name).crash()

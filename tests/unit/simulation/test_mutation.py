@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.mutant_list import MUTANTS
-from tests.simulation.mutants import read_table
+from tests.simulation.mutant_table import read_table
 from tests.simulation.mutation import (
     WITHOUT_INVARIANTS,
     Change,

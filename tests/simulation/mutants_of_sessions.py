@@ -79,6 +79,7 @@ SESSIONS = (
                 "            continue",
             ),
         ),
+        schedule="deposed_out_of_earshot",
     ),
     Mutant(
         "evict-silently",

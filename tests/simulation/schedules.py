@@ -26,6 +26,7 @@ SCHEDULES: dict[str, Callable[[], Stage]] = {
         leases.everybody_restarts,
         leases.clocks_apart,
         leases.slow_reply,
+        leases.deposed_out_of_earshot,
         leases.adopted_in_a_lease,
         keys.slept_through_removal,
         keys.retry_after_a_change,
@@ -56,6 +57,8 @@ def play(name: str) -> Verdict:
         return verdict
     verdict.problem = stage.judge()
     verdict.kind = "history" if verdict.problem else "ok"
+    if stage.overdue and verdict.kind == "ok":
+        verdict.kind, verdict.problem = "liveness", stage.overdue
     verdict.story = stage.world.story or []
     verdict.acknowledged = stage.cluster.history.acknowledged
     verdict.events = stage.world.events

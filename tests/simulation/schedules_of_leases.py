@@ -5,6 +5,7 @@ Each takes no arguments, leads a stage, and returns it to be judged. The core as
 
 from __future__ import annotations
 
+from becket.core.replication.cells import Kind, Operation
 from becket.core.replication.messages import ClaimReply
 from tests.simulation.stage import Stage, quick
 from tests.simulation.world import MS
@@ -80,4 +81,29 @@ def adopted_in_a_lease() -> Stage:
     stage.begin(("m1", "m2", "m3"), ("m1", "m2", "m3"))
     stage.run(80)
     _taken_over(stage, OTHERS)
+    return stage
+
+
+def deposed_out_of_earshot() -> Stage:
+    """A coordinator that hears no member is asked by a client that has seen a newer epoch.
+
+    The client goes where the last answer sends it, so a coordinator that refuses by the stamp and
+    stays (R30) keeps the client to itself, while a majority would serve it.
+    """
+    stage = Stage(3, settings=quick(stand_unlevel_us=10 * MS, isolation_us=60_000 * MS))
+    _leased(stage)
+    stage.cut(["m0"], OTHERS)
+    stage.suspect("m0", OTHERS)
+    stage.until(lambda: bool(set(stage.coordinators()) & set(OTHERS)), 2000)
+    newer = [name for name in stage.coordinators() if name in OTHERS]
+    stage.put("writer", "k", "seen", newer[0] if newer else "m1").until_over(1000)
+    call = stage.call("writer", "k", Operation(Kind.PUT, b"after"))
+    ask = "m0"
+    for attempt in range(40):
+        call.attempt(ask).until_over(100)
+        if call.is_over:
+            break
+        ask = call.hint or OTHERS[attempt % len(OTHERS)]
+    if not call.is_done:
+        stage.overdue = "a client that follows the answers never reaches the majority"
     return stage

@@ -82,6 +82,8 @@ class Running:
         self._session = session
         self._call = call
         self._entry = entry
+        self.hint = ""
+        """The member that the last answer named as coordinator."""
 
     @property
     def is_over(self) -> bool:
@@ -106,6 +108,8 @@ class Running:
         """An answer has come."""
         before = self.is_over
         self._session.answer(self._call, answer)
+        named = self.stage.cluster.process_of(answer.coordinator)
+        self.hint = named.name if named is not None else ""
         if self.is_over and not before:
             self._entry.ended_us = self.stage.world.now_us
             if self._call.outcome is Outcome.OK:
@@ -152,6 +156,8 @@ class Stage:
         self._holds: list[Hold] = []
         self._sessions: dict[str, Session] = {}
         self.calls: list[Running] = []
+        self.overdue = ""
+        """What should have ended by now, by a schedule that is about progress."""
         self.cluster.start()
         self.cluster.on_certificate = lambda process, _: self.certified.append(process.name)
         self.certified: list[str] = []

@@ -49,9 +49,7 @@ def _explore(options: argparse.Namespace) -> int:
     from tests.simulation import explore_scopes, explore_search  # noqa: PLC0415 - after mutation
 
     names = options.scope or [
-        name
-        for name in explore_scopes.SCOPES
-        if (name in explore_scopes.CI) == options.ci or not options.ci
+        name for name in explore_scopes.SCOPES if name in explore_scopes.CI or not options.ci
     ]
     unknown = [name for name in names if name not in explore_scopes.SCOPES]
     if unknown:

@@ -150,8 +150,7 @@ class Moves:
         if quiet and step.after == state[to] and set(step.out) <= set(net):
             return
         draft = Draft(state, self._count, net)
-        if once or not self.scope.repeats:
-            draft.net.discard(number)
+        draft.net.discard(number)
         self._take(draft, to, step)
         yield ("deliver", number), self._close(draft)
 
@@ -326,6 +325,9 @@ class Moves:
         if action.do is Do.CAS:
             yield from self._cas(state, net, action)
             return
+        if action.do is Do.REPEAT:
+            yield from self._repeat(state, net)
+            return
         if action.do is Do.JUMP:
             draft = Draft(state, self._count, net)
             for index in range(self._count):
@@ -353,12 +355,20 @@ class Moves:
         elif action.do is Do.HAND_OVER:
             if view.role is Role.COORDINATING:
                 yield self._simple(state, net, index, ("hand_over",))
-        elif action.do is Do.TICK:
-            label, draft = self._simple(state, net, index, ("tick",))
-            if draft.members[index] != state[index]:
-                yield label, draft
         else:
             yield from self._offer(state, net, index)
+
+    def _repeat(self, state: State, net: Net) -> Iterator[tuple[Label, Draft]]:
+        """A message between members arrives, and stays to arrive once more (R10)."""
+        for number in net:
+            letter = self.members.letters[number]
+            if not isinstance(letter, Letter) or not self.members.views[state[letter.to]].up:
+                continue
+            draft = Draft(state, self._count, net)
+            step = self.members.step(state[letter.to], number)
+            if step.after != state[letter.to] or not set(step.out) <= set(net):
+                self._take(draft, letter.to, step)
+                yield ("deliver", number), draft
 
     def _simple(
         self, state: State, net: Net, index: int, what: tuple[Any, ...]

@@ -16,7 +16,7 @@ from becket.core.replication.messages import Claim, Message, WouldPromise
 from becket.core.replication.roles import Role
 from becket.core.replication.settings import Settings
 from becket.core.replication.versions import Identity
-from becket.core.ring.config import Config, first_config
+from becket.core.ring.config import first_config
 from becket.core.sessions import Call, Session
 from tests.simulation.explore_clients import FOR_EVER_US, Script
 from tests.simulation.explore_shell import PARTITION, Life, Outputs, Shell
@@ -40,9 +40,9 @@ class Do(Enum):
     HAND_OVER = "is asked to hand over"
     CRASH = "crashes"
     RESTART = "starts again"
-    TICK = "looks at its timers"
     JUMP = "time passes"
     CAS = "the ring's object is changed"
+    REPEAT = "a message arrives twice"
     OFFER = "is shown the ring"
 
 
@@ -50,7 +50,8 @@ class Action(NamedTuple):
     """Something that may happen up to ``times`` times, whenever it is possible.
 
     ``what``: for STAND (member, members that it asks); for JUMP (microseconds,); for CAS the new
-    members, or () to finish, or None to abandon; for others (member,).
+    members, or () to finish, or None to abandon; for REPEAT nothing; for others
+    (member,).
     """
 
     do: Do
@@ -77,9 +78,6 @@ class Scope:
     """Whether the coordinator holds a lease from the beginning."""
     leasing: bool = False
     """Whether the coordinator's claims for a lease are in flight in the beginning."""
-    repeats: bool = False
-    """Whether messages between members may arrive any number of times."""
-    first: Config | None = None
     limit: int = 10**9
 
 
@@ -127,16 +125,21 @@ class Beginning:
             self._take(shell.sync())
 
     def _drain(self) -> None:
-        """Deliver everything, in order."""
+        """Deliver everything in order, but for claims that the scope withholds or loses."""
+        claims = self.scope.life.claims
         while True:
             for shell in self.shells:
                 self._sync(shell)
             if not self._queue:
                 return
             sender, to, message = self._queue.popleft()
-            if self._withholds and isinstance(message, Claim):
-                self.withheld.append((sender, to, message))
-                continue
+            if isinstance(message, Claim):
+                if self._withholds:
+                    self.withheld.append((sender, to, message))
+                if self._withholds or not (self.scope.leased or self.scope.leasing):
+                    continue
+                if claims and not claims >= {sender.disk, to}:
+                    continue
             for shell in self.shells:
                 if shell.disk.disk == to:
                     asked = isinstance(message, WouldPromise)

@@ -157,6 +157,12 @@ REPLICA = Scope(
     ),
     life=Life(STILL, crashing=(C,)),
 )
+REPEAT = replace(
+    REPLICA,
+    name="crash-repeat",
+    about="as crash-replica, and any one message may arrive twice",
+    actions=(*REPLICA.actions, Action(Do.REPEAT, ())),
+)
 TIMED = Life(replace(STILL, lease_us=400 * MS), claims=frozenset("AC"), rates=(0.99, 1.01, 1.01))
 
 LEASE = Scope(
@@ -197,10 +203,9 @@ FORGOTTEN = Scope(
 ORDER = (
     *(ONCE, TAKE_OVER, TWICE),
     *(MOVE, REJOIN, GROW, JOIN, JOIN_TAKEN),
-    *(REPLICA, CRASH, RETURN),
+    *(REPLICA, REPEAT, CRASH, RETURN),
     *(HAND_OVER, LEASE, FORGOTTEN),
 )
 SCOPES = {scope.name: scope for scope in ORDER}
-CI = frozenset(
-    {"take-over-once", "rejoin", "grow", "crash-replica", "hand-over", "lease-forgotten"}
-)
+SHORT = (ONCE, REJOIN, GROW, JOIN, REPLICA, HAND_OVER, FORGOTTEN)
+CI = frozenset(scope.name for scope in SHORT)

@@ -32,6 +32,7 @@ class Found:
     """Steps of members that were run; all others were remembered."""
     histories: int = 0
     seconds: float = 0.0
+    """Of processor time."""
     whole: bool = True
     """Whether every state was met before the limit."""
     problem: str = ""
@@ -51,7 +52,7 @@ class Search:
 
     def run(self) -> Found:
         """Explore until there is nothing new, something is violated, or the limit is met."""
-        began = time.monotonic()
+        began = time.process_time()
         found = Found(self.scope.name)
         self._meet(self.moves.first(), -1, ())
         depths = array("q", [0])
@@ -74,7 +75,7 @@ class Search:
         found.depth = depths[-1]
         found.members, found.steps = self.moves.members.count, self.moves.members.steps_run
         found.histories = len(self.moves.histories.values)
-        found.seconds = time.monotonic() - began
+        found.seconds = time.process_time() - began
         return found
 
     def _meet(self, state: State, parent: int, label: Label) -> bool:

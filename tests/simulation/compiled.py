@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build" / "compiled"
-CORE = "becket/core/replication"
+CORE = ("becket/core/placement", "becket/core/plans", "becket/core/replication", "becket/core/ring")
 SIMULATION = (
     "checker",
     "clients",
@@ -54,8 +54,9 @@ def build() -> Path:
         to = BUILD / path.relative_to(base)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, to)
-    modules = sorted(str(p.relative_to(BUILD)) for p in (BUILD / CORE).glob("[a-z]*.py"))
-    modules += ["becket/core/errors.py", "becket/core/ring/config.py", "becket/core/sessions.py"]
+    modules = ["becket/core/errors.py", "becket/core/hashing.py", "becket/core/sessions.py"]
+    for folder in CORE:
+        modules += sorted(str(p.relative_to(BUILD)) for p in (BUILD / folder).glob("[a-z]*.py"))
     modules += [f"tests/simulation/{name}.py" for name in SIMULATION]
     print(f"compiling {len(modules)} modules; this takes about a minute", flush=True)
     mypyc = Path(sys.executable).with_name("mypyc")

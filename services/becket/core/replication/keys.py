@@ -466,6 +466,8 @@ class Keys:
         if round_.step is Step.WRITE:
             state.fresh = False
             state.cell = None
+            # It may be chosen all the same, and a touch that finds it asks no laggard (R34, R35).
+            self._c.levelling.note_unacked(round_.key, self._c.config.member_set - round_.acks)
         for decision in round_.decisions:
             self._ctx.unknown(decision.attempt, Reason.DEADLINE, self._c.stamp)
         if round_.task is not None:

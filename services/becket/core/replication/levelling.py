@@ -95,6 +95,12 @@ class Levelling:
         del self._trailing[round_id]
         self._c.forget(round_id)
 
+    def note_unacked(self, key: bytes, disks: AbstractSet[Disk]) -> None:
+        """These members did not ack a write that was given up: they may lack what was chosen."""
+        for disk in sorted(disks - {self._ctx.disk}):
+            self._note_lacking(disk, key)
+        self._next_us = min(self._next_us, self._ctx.now_us + self._ctx.settings.resend_us)
+
     def _note_lacking(self, disk: Disk, key: bytes) -> None:
         self._serial += 1
         self._lacking[disk][bucket_of(key, self._buckets)] = self._serial

@@ -86,6 +86,21 @@ def test_r34_an_open_write_that_may_be_chosen_counts_as_lacking() -> None:
     assert not reign(stage, name).levelling.is_level("c")
 
 
+def test_r34_a_write_given_up_counts_as_lacking_wherever_it_was_not_acked() -> None:
+    stage = Stage(round_us=200_000, compare_us=60_000_000)
+    name = stage.coordinator()
+    stage.ask(name, put("first"))
+    stage.wait(500)
+    levelling = reign(stage, name).levelling
+    assert levelling.is_level("b")
+    stage.hold = lambda sender, to, m: "b" in (sender, to) or (sender == "c" and type(m) is Reply)
+    stage.send(name, put("second"))
+    stage.wait(240)
+    stage.hold = lambda sender, to, _message: "b" in (sender, to)
+    assert stage.ask(name, GET).results[0].value == b"second", "c has it, so it is chosen"
+    assert not levelling.is_level("b")
+
+
 # How it begins
 
 

@@ -281,7 +281,7 @@ def _arrives(sender: str, to: str, message: Message, life: Life) -> bool:
     """Whether a scope lets such a message arrive at all."""
     if isinstance(message, Claim | ClaimReply):
         return sender in life.claims and to in life.claims
-    return to not in life.silent
+    return (sender, to) not in life.cuts and (to, sender) not in life.cuts
 
 
 def _is_refused(message: Request, view: View) -> bool:

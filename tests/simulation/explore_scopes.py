@@ -40,7 +40,7 @@ CHANGING = Life(STILL, one_config=False)
 
 MOVE = Scope(
     "move",
-    "the only replica moves from A to B, with a retried write; either may stand at any time",
+    "the only replica moves from A to B, with a retried write; B may stand at any time",
     ("A", "B"),
     1,
     ((Want(ADD, (A, B)),), (Want(READ, (A,)), Want(READ, (B,)))),
@@ -98,23 +98,23 @@ JOIN = Scope(
         Action(Do.OFFER, (A,), 2),
         Action(Do.OFFER, (D,), 2),
     ),
-    life=replace(CHANGING, silent=frozenset("C")),
+    life=replace(CHANGING, cuts=frozenset({("A", "C"), ("B", "C"), ("C", "D")})),
     written=True,
 )
 JOIN_TAKEN = Scope(
     "join-take-over",
-    "A, B, C become A, B, D; a write; B takes over at any time and is read; C is silent",
+    "A, B, C become A, B, D; B takes over; writes and reads at both; A-B and C-D are cut",
     ("A", "B", "C", "D"),
     3,
-    ((Want(ADD, (A,)),), (Want(READ, (B,)),)),
+    ((Want(ADD, (A,)), Want(ADD, (B,))), (Want(READ, (B,)), Want(READ, (A,)))),
     (
         Action(Do.CAS, ("A", "B", "D")),
         Action(Do.CAS, ()),
         Action(Do.OFFER, (A,), 2),
         Action(Do.OFFER, (B,), 1),
-        Action(Do.STAND, (B, (D,))),
+        Action(Do.STAND, (B, (C, D))),
     ),
-    life=replace(CHANGING, silent=frozenset("C")),
+    life=replace(CHANGING, cuts=frozenset({("A", "B"), ("C", "D")})),
     written=True,
 )
 CRASH = Scope(

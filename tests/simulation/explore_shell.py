@@ -42,8 +42,8 @@ class Life:
     """Members between which claims arrive once the exploration has begun; others are lost."""
     late_acks: bool = False
     """Whether it matters which members have acked a write after it was chosen (R35)."""
-    silent: frozenset[str] = frozenset()
-    """Members that no message reaches once the exploration has begun."""
+    cuts: frozenset[tuple[str, str]] = frozenset()
+    """Pairs of members that hear nothing of each other once the exploration has begun."""
     rates: tuple[float, ...] = ()
     """The rates of the members' clocks; 1.0 where none is given."""
 

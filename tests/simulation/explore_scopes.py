@@ -103,7 +103,7 @@ JOIN = Scope(
 )
 JOIN_TAKEN = Scope(
     "join-take-over",
-    "A, B, C become A, B, D; B takes over; writes and reads at both; A-B and C-D are cut",
+    "A, B, C become A, B, D; B takes over; writes and reads at both; only A-C, A-D, B-D hear",
     ("A", "B", "C", "D"),
     3,
     ((Want(ADD, (A,)), Want(ADD, (B,))), (Want(READ, (B,)), Want(READ, (A,)))),
@@ -112,9 +112,9 @@ JOIN_TAKEN = Scope(
         Action(Do.CAS, ()),
         Action(Do.OFFER, (A,), 2),
         Action(Do.OFFER, (B,), 1),
-        Action(Do.STAND, (B, (C, D))),
+        Action(Do.STAND, (B, (D,))),
     ),
-    life=replace(CHANGING, cuts=frozenset({("A", "B"), ("C", "D")})),
+    life=replace(CHANGING, cuts=frozenset({("A", "B"), ("B", "C"), ("C", "D")})),
     written=True,
 )
 CRASH = Scope(
@@ -207,5 +207,5 @@ ORDER = (
     *(HAND_OVER, LEASE, FORGOTTEN),
 )
 SCOPES = {scope.name: scope for scope in ORDER}
-SHORT = (ONCE, REJOIN, GROW, JOIN, REPLICA, HAND_OVER, FORGOTTEN)
+SHORT = (ONCE, REJOIN, GROW, JOIN, JOIN_TAKEN, REPLICA, HAND_OVER, FORGOTTEN)
 CI = frozenset(scope.name for scope in SHORT)

@@ -63,6 +63,7 @@ def test_the_numbers_are_the_same_in_every_process() -> None:
         ("no-first-touch", "take-over-once"),
         ("dirty-read", "take-over-once"),
         ("no-certificate", "grow"),
+        ("accept-old-only", "join-take-over"),
         ("reply-before-sync", "crash-replica"),
         ("no-quarantine", "lease-forgotten"),
     ],

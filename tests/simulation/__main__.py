@@ -11,7 +11,7 @@ from tests.simulation import compiled, search
 from tests.simulation.faults import Trim
 from tests.simulation.runner import Run
 
-ONCE_FAILED = (65, 84, 101, 266, 897, 5_044_332, 20_030_163)
+ONCE_FAILED = (65, 84, 101, 266, 897, 5_044_332, 20_030_163, 200_016_099)
 """Seeds that have shown a bug; the table in the README says which."""
 FIXED_SEEDS = range(2400)
 FRESH_SEEDS = 600

@@ -90,6 +90,10 @@ class Session:
             deadline_us,
         )
 
+    def learn(self, partition: int, stamp: Version) -> None:
+        """Take a stamp that an answer to somebody else has shown: a higher one is always safe."""
+        self._stamps[partition] = max(self._stamps.get(partition, ZERO), stamp)
+
     def give_up(self, call: Call) -> None:
         """The open attempt got no answer in time: it may or may not have been executed."""
         call.open_id = 0
@@ -97,8 +101,7 @@ class Session:
 
     def answer(self, call: Call, answer: Answer) -> bool:
         """Take an answer; True when the call has its outcome, False when it may be tried again."""
-        known = self._stamps.get(call.partition, ZERO)
-        self._stamps[call.partition] = max(known, answer.stamp)
+        self.learn(call.partition, answer.stamp)
         if answer.id != call.open_id or call.is_over:
             return False  # R29: the answer of an attempt that was given up says nothing.
         call.open_id = 0

@@ -108,3 +108,12 @@ def test_an_answer_after_the_end_changes_nothing() -> None:
     assert not session.answer(call, answer(1, Outcome.UNKNOWN))
     assert call.outcome is Outcome.OK
     assert session.stop(call) is Outcome.OK
+
+
+def test_a_session_learns_stamps_of_others_and_never_forgets_a_higher_one() -> None:
+    session = Session("s")
+    higher, lower = at(5), at(4)
+    session.learn(3, higher)
+    session.learn(3, lower)
+    call = session.begin(3, b"k", PUT)
+    assert session.attempt(call, 1, 10).stamp == higher

@@ -122,7 +122,7 @@ class Claims:
     def on_claim(self, sender: Identity, claim: Claim) -> None:
         """Check the claim against the own promises, grant, and tell the claimant its levels."""
         pair = self._ctx.replica.pair(sender.disk)
-        if not pair.hear(sender.incarnation, self._ctx.now_us):
+        if not pair.hear(sender.incarnation, claim.id, self._ctx.now_us):
             return
         known = pair.learn(claim)
         if known:

@@ -38,6 +38,7 @@ class Pair:
         "acked_digest",
         "bounded",
         "checked_serial",
+        "claim_id",
         "covered",
         "digest",
         "except_",
@@ -60,6 +61,7 @@ class Pair:
         self.peer = peer
         # As grantor: what the peer claims, and until when it may read alone.
         self.incarnation = 0
+        self.claim_id = 0
         self.heard_us = -(10**15)
         self.digest = -1
         self.covered: Covered = ()
@@ -80,10 +82,16 @@ class Pair:
         self.level: frozenset[int] = frozenset()
         self.bounded: dict[int, int] = {}
 
-    def hear(self, incarnation: int, now_us: int) -> bool:
-        """Note that the peer's process is alive; False for a process that was replaced since."""
-        if incarnation < self.incarnation:
+    def hear(self, incarnation: int, claim_id: int, now_us: int) -> bool:
+        """Note that the peer's process is alive; False for a claim that is no news.
+
+        A claim of a process that was replaced since, or one older than a claim that was heard,
+        would put what its sender covered then in the place of what it covers now.
+        """
+        # Numbers rise within a process, and from each process of a disk to its next.
+        if incarnation < self.incarnation or claim_id <= self.claim_id:
             return False
+        self.claim_id = claim_id
         if incarnation > self.incarnation:
             self.incarnation = incarnation
             self.digest = -1

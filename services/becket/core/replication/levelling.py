@@ -42,6 +42,7 @@ class Levelling:
         self._buckets = coordinator.ctx.settings.buckets
         everything = range(self._buckets)
         self._settled: set[int] = set()
+        self._is_whole = False
         self._serial = 0
         others = [d for d in coordinator.config.members if d != coordinator.ctx.disk]
         self._lacking: dict[Disk, dict[int, int]] = {
@@ -67,6 +68,11 @@ class Levelling:
         if not self._settled:
             return False
         return bucket_of(key, self._buckets) in self._settled
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the coordinator's own engine holds every chosen cell: it may be listed."""
+        return self._is_whole or len(self._settled) == self._buckets
 
     def is_level(self, disk: Disk) -> bool:
         """R34, R35: was level in this epoch, and lacks no write that is or may be chosen."""
@@ -111,6 +117,8 @@ class Levelling:
         """Take the roots that came with the promises (section 5)."""
         own = roots.get(self._ctx.disk)
         equal = {d for d, root in roots.items() if root is not None and root == own}
+        # Whatever was chosen is on a majority of old, one of which has what this member has.
+        self._is_whole = own is not None and self._c.config.old_majority(equal)
         if own is not None and self._c.config.quorum(equal):
             self._settled = set(range(self._buckets))
             for disk in equal - {self._ctx.disk}:

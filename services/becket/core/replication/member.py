@@ -329,6 +329,19 @@ class Member:
         """R3: certified by a member that leaves; one that stays must take over first."""
         self._reigns.hand_over(self._seat(part.number))
 
+    @property
+    def reign_serial(self) -> int:
+        """Goes up whenever a reign begins or ends here."""
+        return self._claims.reigns
+
+    def reigns(self) -> dict[int, Coordinator]:
+        """The partitions that this member coordinates now."""
+        return {
+            number: seat.coordinator
+            for number, seat in self.seats.items()
+            if seat.coordinator is not None and not seat.coordinator.draining
+        }
+
     def coordinates(self) -> dict[int, Disk]:
         """For each partition with a seat here, the member believed to coordinate it."""
         return {n: seat.part.record.promised.disk for n, seat in self.seats.items()}

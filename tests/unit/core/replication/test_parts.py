@@ -168,7 +168,7 @@ def test_recovered_gathers_what_an_engine_yields() -> None:
 
 def test_r22_a_grant_is_never_shortened() -> None:
     pair = Pair("a")
-    pair.hear(1, 0)
+    pair.hear(1, 1, 0)
     pair.grant(1000, 0)
     pair.grant(0, 10)
     assert pair.blocks_us(E1, 400) == 600
@@ -177,9 +177,18 @@ def test_r22_a_grant_is_never_shortened() -> None:
 
 def test_a_process_that_was_replaced_is_not_heard() -> None:
     pair = Pair("a")
-    assert pair.hear(2, 0)
-    assert not pair.hear(1, 5)
+    assert pair.hear(2, 7, 0)
+    assert not pair.hear(1, 8, 5)
     assert pair.heard_us == 0
+
+
+def test_a_claim_older_than_one_that_was_heard_is_no_news() -> None:
+    pair = Pair("a")
+    assert pair.hear(1, 7, 0)
+    assert not pair.hear(1, 7, 5)
+    assert not pair.hear(1, 6, 5)
+    assert pair.heard_us == 0
+    assert pair.hear(1, 8, 5)
 
 
 def test_a_claim_whose_digest_is_unknown_must_be_told_in_full() -> None:

@@ -550,8 +550,13 @@ class PipelineRequest(_message.Message):
     BATCH_ID_FIELD_NUMBER: _builtins.int
     OPERATIONS_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.int
     """Chosen by the caller, unique in the stream; comes back in the answer."""
+    traceparent: _builtins.str
+    """The W3C trace context of a sampled batch; empty otherwise. A stream has one context for all of
+    its batches, hence this one.
+    """
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
         """The operations, as in BatchRequest."""
@@ -568,10 +573,11 @@ class PipelineRequest(_message.Message):
         batch_id: _builtins.int = ...,
         operations: _abc.Iterable[Global___Operation] | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "operations", b"operations", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "operations", b"operations", "timeout", b"timeout", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

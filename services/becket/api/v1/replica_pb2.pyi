@@ -110,6 +110,7 @@ class ExchangeRequest(_message.Message):
 
     HELLO_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
+    TRACEPARENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """Who speaks; in the first message only."""
@@ -118,15 +119,20 @@ class ExchangeRequest(_message.Message):
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerMessage]:
         """The entries."""
 
+    @_builtins.property
+    def traceparents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The W3C trace contexts of the sampled operations that entries of this message belong to."""
+
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         messages: _abc.Iterable[Global___PeerMessage] | None = ...,
+        traceparents: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "messages", b"messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "messages", b"messages", "traceparents", b"traceparents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -817,8 +823,12 @@ class BeatRequest(_message.Message):
 
     HELLO_FIELD_NUMBER: _builtins.int
     CLAIM_FIELD_NUMBER: _builtins.int
-    SUSPECTED_DISK_IDS_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
     COORDINATORS_FIELD_NUMBER: _builtins.int
+    SILENCES_FIELD_NUMBER: _builtins.int
+    SOUNDS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The number of this beat; rises within a process."""
     @_builtins.property
     def hello(self) -> Global___Hello:
         """Who speaks; in the first message only."""
@@ -828,28 +838,102 @@ class BeatRequest(_message.Message):
         """What the sender claims of the partitions that the two share."""
 
     @_builtins.property
-    def suspected_disk_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Disks that the sender has not heard for the suspicion time."""
-
-    @_builtins.property
     def coordinators(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Coordinator]:
         """Coordinators that are new to the sender since its last beat."""
+
+    @_builtins.property
+    def silences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Silence]:
+        """Whom the sender, or a watcher that it repeats, has stopped to hear."""
+
+    @_builtins.property
+    def sounds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sound]:
+        """Whom the sender, or a watcher that it repeats, hears again."""
 
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         claim: Global___Claim | None = ...,
-        suspected_disk_ids: _abc.Iterable[_builtins.str] | None = ...,
+        number: _builtins.int = ...,
         coordinators: _abc.Iterable[_types_pb2.Coordinator] | None = ...,
+        silences: _abc.Iterable[Global___Silence] | None = ...,
+        sounds: _abc.Iterable[Global___Sound] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "coordinators", b"coordinators", "hello", b"hello", "suspected_disk_ids", b"suspected_disk_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "coordinators", b"coordinators", "hello", b"hello", "number", b"number", "silences", b"silences", "sounds", b"sounds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BeatRequest: _TypeAlias = BeatRequest  # noqa: Y015
+
+@_typing.final
+class Silence(_message.Message):
+    """A watcher has heard nothing of a process after one of its beats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WATCHER_DISK_ID_FIELD_NUMBER: _builtins.int
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    watcher_disk_id: _builtins.str
+    """The watcher's disk."""
+    disk_id: _builtins.str
+    """The silent process's disk."""
+    incarnation: _builtins.int
+    """The silent process's incarnation."""
+    number: _builtins.int
+    """The last beat that was heard."""
+    def __init__(
+        self,
+        *,
+        watcher_disk_id: _builtins.str = ...,
+        disk_id: _builtins.str = ...,
+        incarnation: _builtins.int = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "incarnation", b"incarnation", "number", b"number", "watcher_disk_id", b"watcher_disk_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Silence: _TypeAlias = Silence  # noqa: Y015
+
+@_typing.final
+class Sound(_message.Message):
+    """A watcher has heard a process again that it had called silent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WATCHER_DISK_ID_FIELD_NUMBER: _builtins.int
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    watcher_disk_id: _builtins.str
+    """The watcher's disk."""
+    disk_id: _builtins.str
+    """The process's disk."""
+    incarnation: _builtins.int
+    """The process's incarnation."""
+    number: _builtins.int
+    """The beat that was heard."""
+    def __init__(
+        self,
+        *,
+        watcher_disk_id: _builtins.str = ...,
+        disk_id: _builtins.str = ...,
+        incarnation: _builtins.int = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "incarnation", b"incarnation", "number", b"number", "watcher_disk_id", b"watcher_disk_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sound: _TypeAlias = Sound  # noqa: Y015
 
 @_typing.final
 class BeatResponse(_message.Message):

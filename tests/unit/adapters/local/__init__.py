@@ -1,0 +1,1 @@
+"""Tests of a cluster on one machine: its files and its processes."""

@@ -31,8 +31,64 @@ class OutcomeUnknownError(BecketError):
     """The call may or may not have taken effect; repeat it only with its operation id."""
 
 
+class NotAppliedError(RetryLaterError):
+    """A definite no: nothing was applied, and never will be. ``causes`` says why, where known."""
+
+    def __init__(self, message: str, *, after_ms: int = 0, causes: tuple[str, ...] = ()) -> None:
+        super().__init__(message, after_ms=after_ms)
+        self.causes = causes
+
+
+class OverloadedError(RetryLaterError):
+    """Too much is in flight; nothing was applied."""
+
+
+class DiskFullError(RetryLaterError):
+    """The disk is full: writes are refused, reads and deletes are served."""
+
+
+class WrongMemberError(RefreshRingError):
+    """This member cannot answer for the partition. ``coordinator`` is whom to ask, or empty."""
+
+    def __init__(self, partition: int, *, ring_version: int = 0, coordinator: str = "") -> None:
+        whom = coordinator or "another member"
+        super().__init__(f"partition {partition} is served by {whom}")
+        self.partition = partition
+        self.ring_version = ring_version
+        self.coordinator = coordinator
+
+
 class GiveUpError(BecketError):
     """The call can never succeed as it stands."""
+
+
+class ConditionFailedError(GiveUpError):
+    """A condition did not hold. ``version`` is the key's present one, empty where it is absent."""
+
+    def __init__(self, version: bytes = b"") -> None:
+        now = "the key has another version" if version else "the key is absent"
+        super().__init__(f"the condition does not hold: {now}")
+        self.version = version
+
+
+class NotACounterError(GiveUpError):
+    """An increment met a value that is no counter; nothing was applied."""
+
+
+class CounterOverflowError(GiveUpError):
+    """An increment would leave the range of a signed 64-bit number; nothing was applied."""
+
+
+class NotFoundError(GiveUpError):
+    """There is nothing of that name."""
+
+
+class FrozenError(RetryLaterError):
+    """The supervisor has frozen ring changes; the message says why."""
+
+
+class WrongClusterError(GiveUpError):
+    """The other side belongs to another cluster, or is an older process of its disk."""
 
 
 class InvalidInputError(GiveUpError):

@@ -50,24 +50,28 @@ class Limits:
             raise InvalidInputError(field, f"is {len(key)} bytes, must be 1..{self.key_bytes}")
 
     def check_operation(self, operation: Operation, field: str = "operation") -> None:
-        """Raise InvalidInputError naming the part of ``operation`` that is out of its limits."""
+        """Raise InvalidInputError naming the part of ``operation`` that is out of its limits.
+
+        ``field`` is the path to the operation; empty where it is the whole request.
+        """
+        path = f"{field}." if field else ""
         size = len(operation.value)
         if size > self.value_bytes:
             raise InvalidInputError(
-                f"{field}.value", f"is {size} bytes, must be at most {self.value_bytes}"
+                f"{path}value", f"is {size} bytes, must be at most {self.value_bytes}"
             )
         if not 0 <= operation.ttl_ms <= self.ttl_ms:
-            raise InvalidInputError(f"{field}.ttl", f"must be 0..{self.ttl_ms} ms")
+            raise InvalidInputError(f"{path}ttl", f"must be 0..{self.ttl_ms} ms")
         if not -INT64 <= operation.delta < INT64:
-            raise InvalidInputError(f"{field}.delta", "must be within 64 signed bits")
+            raise InvalidInputError(f"{path}delta", "must be within 64 signed bits")
         if operation.if_absent and operation.if_version is not None:
-            raise InvalidInputError(f"{field}.if_absent", "excludes if_version")
+            raise InvalidInputError(f"{path}if_absent", "excludes if_version")
         conditional = operation.if_absent or operation.if_version is not None
         if conditional and operation.kind in (Kind.GET, Kind.INCREMENT):
             name = operation.kind.name.lower()
-            raise InvalidInputError(f"{field}.if_version", f"is not for a {name}")
+            raise InvalidInputError(f"{path}if_version", f"is not for a {name}")
         if operation.if_absent and operation.kind is Kind.DELETE:
-            raise InvalidInputError(f"{field}.if_absent", "is not for a delete")
+            raise InvalidInputError(f"{path}if_absent", "is not for a delete")
 
     def check_batch(self, batch: Sequence[tuple[bytes, Operation]]) -> None:
         """Raise InvalidInputError naming the first operation of ``batch`` that is refused."""

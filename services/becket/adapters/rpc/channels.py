@@ -1,0 +1,44 @@
+"""Channels to other processes: every option in one place.
+
+Owns what a channel may do by itself, which is next to nothing: a retry below the session would be a
+second attempt that nobody has numbered (PROTOCOL R29), so there is no retry policy, no service
+config and no transparent retry. Credentials come in here when there are any.
+"""
+
+from __future__ import annotations
+
+import grpc
+
+SLACK_BYTES = 1 << 20
+"""What a message may carry beside the keys and values of a batch."""
+
+CONNECT_MS = 1000
+
+
+def message_bytes(batch_bytes: int) -> int:
+    """The largest message of an interface whose batches hold ``batch_bytes`` of keys and values."""
+    return 2 * batch_bytes + SLACK_BYTES
+
+
+def open_channel(address: str, *, batch_bytes: int = 4 << 20) -> grpc.aio.Channel:
+    """A channel to host:port; it connects when it is used, and again when it has to."""
+    limit = message_bytes(batch_bytes)
+    return grpc.aio.insecure_channel(
+        address,
+        options=[
+            ("grpc.max_receive_message_length", limit),
+            ("grpc.max_send_message_length", limit),
+            ("grpc.enable_retries", 0),
+            ("grpc.service_config_disable_resolution", 1),
+            # A process that comes back is found within this time, not after seconds of back-off.
+            ("grpc.initial_reconnect_backoff_ms", 50),
+            ("grpc.min_reconnect_backoff_ms", 50),
+            ("grpc.max_reconnect_backoff_ms", 500),
+            ("grpc.keepalive_time_ms", 10_000),
+            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+        ],
+    )

@@ -1,0 +1,71 @@
+"""The command line and the environment of each process of a cluster on one machine.
+
+Owns which setting goes to whom. Must not start anything.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from becket.adapters.local.layout import BALANCER, ROUTER, STORAGE, SUPERVISOR, ClusterSpec, Layout
+
+_INHERITED = ("LANG", "LC_ALL", "PATH", "PYTHONPATH", "HOME", "TMPDIR", "TZ", "VIRTUAL_ENV")
+"""What processes take over; no setting reaches them by accident."""
+
+
+class Task(NamedTuple):
+    """One process that is to run. ``address`` is where it shall listen, as host:port."""
+
+    name: str
+    service: str
+    address: str
+
+
+class Command(NamedTuple):
+    """What to start."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+CommandOf = Callable[[Layout, ClusterSpec, Task], Command]
+"""Makes the command of a process; tests start something else."""
+
+
+def becket_command(layout: Layout, spec: ClusterSpec, task: Task) -> Command:
+    """The real service, tied to this process: it ends when this one does."""
+    leash = ("-m", "becket.adapters.local.leash", str(os.getpid()))
+    argv = (sys.executable, *leash, f"becket.{task.service}")
+    return Command(argv, environment_of(layout, spec, task))
+
+
+def environment_of(layout: Layout, spec: ClusterSpec, task: Task) -> dict[str, str]:
+    """The settings of one process, and what every process needs of this one's environment."""
+    found = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    found |= {
+        "PYTHONUNBUFFERED": "1",
+        "BECKET_NAME": task.name,
+        "BECKET_CLUSTER_NAME": spec.cluster_name,
+        "BECKET_LISTEN": task.address,
+        "BECKET_ADDRESSES_FILE": str(layout.addresses_file.absolute()),
+    }
+    if task.service == STORAGE:
+        found["BECKET_DATA_FOLDER"] = str(layout.member_folder(task.name).absolute())
+    if task.service in (ROUTER, SUPERVISOR):
+        found["BECKET_TOPOLOGY_FILE"] = str(layout.topology_file.absolute())
+    if task.service == SUPERVISOR:
+        found["BECKET_PARTITIONS"] = str(spec.partitions)
+        found["BECKET_REPLICAS"] = str(spec.replicas)
+    return found
+
+
+def storage_name(ordinal: int) -> str:
+    """The name of a storage member."""
+    return f"{STORAGE}-{ordinal}"
+
+
+OTHERS = {f"{service}-0": service for service in (SUPERVISOR, ROUTER, BALANCER)}
+"""The processes beside the storage members, by name."""

@@ -1,0 +1,1 @@
+"""Metrics and traces by OpenTelemetry, with the stable names of its conventions."""

@@ -1,0 +1,1 @@
+"""The one skeleton of all services: settings, logs, server, health, guards, lifecycle."""

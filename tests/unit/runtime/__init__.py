@@ -1,0 +1,1 @@
+"""Tests of the skeleton that all services share."""

@@ -34,6 +34,7 @@ LINGER_S = 0.3
 LEAST_STOP_S = 1.0
 """What calls in flight get, even when a drain has used up the grace time."""
 CLOSE_S = 5.0
+ABANDON_S = 0.5
 
 
 class Host:
@@ -66,7 +67,8 @@ class Host:
     async def run(self, stop: asyncio.Event) -> int:
         """Serve until ``stop`` is set or the service ends; returns the exit code.
 
-        After ``EXIT_FAILED`` the server may still stand: the process is expected to end.
+        Cancelled, or after a failure, it ends as a killed process does: without a drain, every
+        call broken off.
         """
         service = self._build(self.runtime)
         try:
@@ -87,6 +89,8 @@ class Host:
         finally:
             told.cancel()
             main.cancel()
+            # Nothing to wait for after an orderly stop; after a failure, nobody is answered.
+            await asyncio.wait((asyncio.create_task(server.stop(None)),), timeout=ABANDON_S)
 
     async def _open(self, service: Service) -> grpc.aio.Server:
         runtime = self.runtime

@@ -14,8 +14,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -48,21 +47,18 @@ class SettingsError(GiveUpError):
 
 
 def _checked(value: Any, handler: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - pydantic's
-    group = info.field_name or ""
     try:
-        made = handler(value)
+        return handler(value)
     except InvalidInputError as error:
-        raise InvalidInputError(f"{group}.{error.field}", error.problem) from error
-    if isinstance(value, Mapping) and is_dataclass(made):
-        unknown = sorted(set(value) - {field.name for field in fields(made)})
-        if unknown:
-            raise InvalidInputError(f"{group}.{unknown[0]}", "is no setting")
-    return made
+        raise InvalidInputError(f"{info.field_name}.{error.field}", error.problem) from error
 
 
 CHECKED = WrapValidator(_checked)
-"""Makes a frozen dataclass of the core a group of settings: unknown keys are refused, and an error
-of its own check gets the group's name before the field's."""
+"""Makes a frozen dataclass of the core a group of settings: an error of its own check gets the
+group's name before the field's."""
+
+UNKNOWN = frozenset(("extra_forbidden", "unexpected_keyword_argument"))
+"""What pydantic calls a key that is no setting, of a model and of a dataclass."""
 
 
 class ServiceSettings(BaseSettings):
@@ -162,7 +158,7 @@ def load_settings(kind: type[Loaded]) -> Loaded:
 
 def _sentence(error: ErrorDetails) -> str:
     field = ".".join(str(part) for part in error["loc"]) or "settings"
-    problem = "is no setting" if error["type"] == "extra_forbidden" else error["msg"]
+    problem = "is no setting" if error["type"] in UNKNOWN else error["msg"]
     return f"{field}: {problem}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -115,12 +115,15 @@ class Sample(balancer_pb2_grpc.BalancerServiceServicer):
 
 
 @asynccontextmanager
-async def hosted(**values: Any) -> AsyncIterator[tuple[Host, Sample]]:  # noqa: ANN401
+async def hosted(
+    kind: type[Sample] = Sample,
+    **values: Any,  # noqa: ANN401 - settings
+) -> AsyncIterator[tuple[Host, Sample]]:
     """A host with a sample in this process, stopped at the end."""
     made: list[Sample] = []
 
     def build(runtime: Runtime) -> Sample:
-        made.append(Sample(runtime))
+        made.append(kind(runtime))
         return made[0]
 
     settings = SampleSettings(**{"stop_grace_s": 5, **values})
@@ -132,6 +135,13 @@ async def hosted(**values: Any) -> AsyncIterator[tuple[Host, Sample]]:  # noqa: 
         yield host, made[0]
         stop.set()
         assert await running == 0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what the other side of a connection will do, five seconds at most."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the condition is seen, not told
+            await asyncio.sleep(0.001)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,14 @@ class NotAppliedError(RetryLaterError):
         self.causes = causes
 
 
+class StaleStampError(NotAppliedError):
+    """Refused by R30: the record that would tell of an earlier attempt may be gone."""
+
+
+class OldNumberError(NotAppliedError):
+    """Refused by R27: the session has executed a later operation on this key."""
+
+
 class OverloadedError(RetryLaterError):
     """Too much is in flight; nothing was applied."""
 

@@ -31,7 +31,7 @@ from becket.core.replication.store import (
 )
 from becket.ports.engine import Change, Delete, DeleteRange, Engine, EngineCorruptError, Put
 
-_INCARNATION = b"i"
+_INCARNATION, _RING = b"i", b"r"
 _PARTITION, _DIGEST, _CELL = b"p", b"d", b"k"
 _NUMBER = struct.Struct(">I")
 _BUCKET = struct.Struct(">IH")
@@ -73,6 +73,14 @@ class EngineCells:
             yield from page
             start = page[-1][0] + b"\0"
 
+    def ring(self) -> bytes:
+        """The ring that was kept here last, as it was given; empty where there is none."""
+        return self._engine.get(_RING) or b""
+
+    def keep_ring(self, encoded: bytes) -> None:
+        """Keep the ring, byte for byte: from here a lost ring object is restored (R1)."""
+        self._engine.apply([Put(_RING, encoded)])
+
     # CellReader
 
     def get(self, partition: int, key: bytes) -> Cell | None:
@@ -89,10 +97,15 @@ class EngineCells:
         self, partition: int, after: bytes | None, limit: int
     ) -> list[tuple[bytes, Cell | None]]:
         """Up to ``limit`` cells in order of key, after ``after``; None marks a corrupt one."""
+        return self.page_from(partition, b"" if after is None else after + b"\0", limit)
+
+    def page_from(
+        self, partition: int, start: bytes, limit: int
+    ) -> list[tuple[bytes, Cell | None]]:
+        """Up to ``limit`` cells in order of key, from ``start`` on; None marks a corrupt one."""
         prefix = _cells(partition)
-        start = prefix if after is None else prefix + after + b"\0"
         found: list[tuple[bytes, Cell | None]] = []
-        for key, raw in self._engine.scan(start, _after(prefix), limit):
+        for key, raw in self._engine.scan(prefix + start, _after(prefix), limit):
             try:
                 found.append((key[len(prefix) :], decode_cell(raw)))
             except EncodingError:

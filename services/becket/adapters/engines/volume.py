@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +19,7 @@ from becket.core.errors import BecketError
 from becket.core.replication.versions import Identity
 
 FORMAT = 1
-_NAME, _LOCK, _ENGINE = "VOLUME", "LOCK", "engine"
+_NAME, _LOCK, _ENGINE, _LOST = "VOLUME", "LOCK", "engine", "LOST"
 
 
 class VolumeError(BecketError):
@@ -73,6 +74,21 @@ def open_volume(folder: Path, new_disk: str) -> Volume:
         raise
 
 
+def set_aside(volume: Volume) -> Path:
+    """Take a lost disk out of use (R7) and let go of its folder, which is then empty again.
+
+    Its files are kept under ``LOST`` for a person to look at, in place of an earlier lost disk's.
+    """
+    aside = volume.folder / _LOST
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    for entry in list(volume.folder.iterdir()):
+        if entry.name not in (_LOCK, _LOST, "lost+found"):
+            entry.rename(aside / entry.name)
+    volume.close()
+    return aside
+
+
 def _check_empty(folder: Path) -> None:
     strangers = sorted(entry.name for entry in folder.iterdir() if not _is_ours(entry))
     if strangers:
@@ -81,7 +97,7 @@ def _check_empty(folder: Path) -> None:
 
 def _is_ours(entry: Path) -> bool:
     # lost+found is what mkfs leaves on a fresh disk; the temporary file is an interrupted format.
-    return entry.name in (_LOCK, f"{_NAME}.new", "lost+found")
+    return entry.name in (_LOCK, _LOST, f"{_NAME}.new", "lost+found")
 
 
 def _locked(folder: Path) -> IO[str]:

@@ -30,12 +30,14 @@ from becket.core.errors import (
     NotACounterError,
     NotAppliedError,
     NotFoundError,
+    OldNumberError,
     OutcomeUnknownError,
     OverloadedError,
     RefreshRingError,
     RetryLaterError,
     RetryNowError,
     StalePlanError,
+    StaleStampError,
     WrongClusterError,
     WrongMemberError,
 )
@@ -43,6 +45,14 @@ from becket.core.errors import (
 DOMAIN = "becket.dev"
 M = TypeVar("M", bound=Message)
 Code = grpc.StatusCode
+
+
+class StatusError(BecketError):
+    """A status that was made elsewhere, on its way out as it is."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__(status.message)
+        self.status = status
 
 
 class Row(NamedTuple):
@@ -63,6 +73,8 @@ TABLE = (
     Row(CounterOverflowError, Code.OUT_OF_RANGE, "COUNTER_OVERFLOW"),
     Row(WrongMemberError, Code.FAILED_PRECONDITION, "WRONG_MEMBER"),
     Row(OutcomeUnknownError, Code.ABORTED, "OUTCOME_UNKNOWN"),
+    Row(StaleStampError, Code.UNAVAILABLE, "STALE_STAMP"),
+    Row(OldNumberError, Code.UNAVAILABLE, "OLD_NUMBER"),
     Row(NotAppliedError, Code.UNAVAILABLE, "NOT_APPLIED"),
     Row(OverloadedError, Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
     Row(DiskFullError, Code.RESOURCE_EXHAUSTED, "DISK_FULL"),
@@ -93,6 +105,8 @@ def row_of(error: BecketError) -> Row:
 
 def to_status(error: BecketError, *details: Message) -> status_pb2.Status:
     """The status of an error, with ``details`` beside its own."""
+    if isinstance(error, StatusError):
+        return error.status
     row = row_of(error)
     packed = []
     if row.reason:

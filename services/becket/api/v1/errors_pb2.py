@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from becket.api.v1 import types_pb2 as becket_dot_api_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62\x65\x63ket/api/v1/errors.proto\x12\rbecket.api.v1\x1a\x19\x62\x65\x63ket/api/v1/types.proto\"#\n\x10\x43onditionFailure\x12\x0f\n\x07version\x18\x01 \x01(\x0c\"g\n\x0bWrongMember\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x14\n\x0cring_version\x18\x02 \x01(\x04\x12/\n\x0b\x63oordinator\x18\x03 \x01(\x0b\x32\x1a.becket.api.v1.Coordinator\"T\n\rQuorumFailure\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06needed\x18\x02 \x01(\r\x12\x10\n\x08received\x18\x03 \x01(\r\x12\x0e\n\x06\x63\x61uses\x18\x04 \x03(\t\"2\n\x0bStampDetail\x12#\n\x05stamp\x18\x01 \x01(\x0b\x32\x14.becket.api.v1.Stamp*\x9b\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45RROR_REASON_WRONG_MEMBER\x10\x01\x12 \n\x1c\x45RROR_REASON_OUTCOME_UNKNOWN\x10\x02\x12\x1c\n\x18\x45RROR_REASON_NOT_APPLIED\x10\x03\x12!\n\x1d\x45RROR_REASON_CONDITION_FAILED\x10\x04\x12\x1e\n\x1a\x45RROR_REASON_NOT_A_COUNTER\x10\x05\x12!\n\x1d\x45RROR_REASON_COUNTER_OVERFLOW\x10\x06\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x07\x12\x1a\n\x16\x45RROR_REASON_DISK_FULL\x10\x08\x12\x1a\n\x16\x45RROR_REASON_NO_QUORUM\x10\t\x12\x1b\n\x17\x45RROR_REASON_STALE_PLAN\x10\n\x12\x17\n\x13\x45RROR_REASON_FROZEN\x10\x0b\x12\x1e\n\x1a\x45RROR_REASON_WRONG_CLUSTER\x10\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62\x65\x63ket/api/v1/errors.proto\x12\rbecket.api.v1\x1a\x19\x62\x65\x63ket/api/v1/types.proto\"#\n\x10\x43onditionFailure\x12\x0f\n\x07version\x18\x01 \x01(\x0c\"g\n\x0bWrongMember\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x14\n\x0cring_version\x18\x02 \x01(\x04\x12/\n\x0b\x63oordinator\x18\x03 \x01(\x0b\x32\x1a.becket.api.v1.Coordinator\"T\n\rQuorumFailure\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06needed\x18\x02 \x01(\r\x12\x10\n\x08received\x18\x03 \x01(\r\x12\x0e\n\x06\x63\x61uses\x18\x04 \x03(\t\"2\n\x0bStampDetail\x12#\n\x05stamp\x18\x01 \x01(\x0b\x32\x14.becket.api.v1.Stamp*\xd6\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45RROR_REASON_WRONG_MEMBER\x10\x01\x12 \n\x1c\x45RROR_REASON_OUTCOME_UNKNOWN\x10\x02\x12\x1c\n\x18\x45RROR_REASON_NOT_APPLIED\x10\x03\x12!\n\x1d\x45RROR_REASON_CONDITION_FAILED\x10\x04\x12\x1e\n\x1a\x45RROR_REASON_NOT_A_COUNTER\x10\x05\x12!\n\x1d\x45RROR_REASON_COUNTER_OVERFLOW\x10\x06\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x07\x12\x1a\n\x16\x45RROR_REASON_DISK_FULL\x10\x08\x12\x1a\n\x16\x45RROR_REASON_NO_QUORUM\x10\t\x12\x1b\n\x17\x45RROR_REASON_STALE_PLAN\x10\n\x12\x17\n\x13\x45RROR_REASON_FROZEN\x10\x0b\x12\x1e\n\x1a\x45RROR_REASON_WRONG_CLUSTER\x10\x0c\x12\x1c\n\x18\x45RROR_REASON_STALE_STAMP\x10\r\x12\x1b\n\x17\x45RROR_REASON_OLD_NUMBER\x10\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'becket.api.v1.errors_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=353
-  _globals['_ERRORREASON']._serialized_end=764
+  _globals['_ERRORREASON']._serialized_end=823
   _globals['_CONDITIONFAILURE']._serialized_start=72
   _globals['_CONDITIONFAILURE']._serialized_end=107
   _globals['_WRONGMEMBER']._serialized_start=109

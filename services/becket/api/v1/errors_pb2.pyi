@@ -60,6 +60,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the supervisor has frozen ring changes; its status says why."""
     ERROR_REASON_WRONG_CLUSTER: _ErrorReason.ValueType  # 12
     """PERMISSION_DENIED: the caller belongs to another cluster, or is an older incarnation."""
+    ERROR_REASON_STALE_STAMP: _ErrorReason.ValueType  # 13
+    """UNAVAILABLE: this attempt was certainly not executed, but the record that would tell of an
+    earlier one may be gone. A first attempt may be made again with the newer stamp; an operation
+    of which an earlier attempt may have been executed ends as unknown.
+    """
+    ERROR_REASON_OLD_NUMBER: _ErrorReason.ValueType  # 14
+    """UNAVAILABLE: the session has executed a later operation on this key, so this attempt was
+    refused. It ends as unknown where an earlier attempt may have been executed.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """What stands in ErrorInfo.reason, without the prefix ERROR_REASON_. ErrorInfo.domain is
@@ -100,6 +109,15 @@ ERROR_REASON_FROZEN: ErrorReason.ValueType  # 11
 """FAILED_PRECONDITION: the supervisor has frozen ring changes; its status says why."""
 ERROR_REASON_WRONG_CLUSTER: ErrorReason.ValueType  # 12
 """PERMISSION_DENIED: the caller belongs to another cluster, or is an older incarnation."""
+ERROR_REASON_STALE_STAMP: ErrorReason.ValueType  # 13
+"""UNAVAILABLE: this attempt was certainly not executed, but the record that would tell of an
+earlier one may be gone. A first attempt may be made again with the newer stamp; an operation
+of which an earlier attempt may have been executed ends as unknown.
+"""
+ERROR_REASON_OLD_NUMBER: ErrorReason.ValueType  # 14
+"""UNAVAILABLE: the session has executed a later operation on this key, so this attempt was
+refused. It ends as unknown where an earlier attempt may have been executed.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

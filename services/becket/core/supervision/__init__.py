@@ -1,0 +1,1 @@
+"""What a supervisor concludes from one snapshot: wishes for the ring, and reasons."""

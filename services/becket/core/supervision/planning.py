@@ -1,0 +1,241 @@
+"""Which plan is under way, and what it begins next.
+
+Owns the plan that the present members call for, the pauses and ends that people ask for, and the
+plans that were proposed or are over (the last ones of each). Must not be the truth: whoever starts
+anew makes the rest of the plan from the ring, where a change under way counts as done. What people
+asked of a plan (a pause, a cancel) is kept for the life of the process only.
+
+A plan is made when the members change. It runs until it is done; one that was cancelled is not made
+again before the members change once more. A pause passes on to the plan that follows, unless that
+one makes copies anew that are missing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import mmh3
+
+from becket.core.errors import GiveUpError, InvalidRingError, NotFoundError, StalePlanError
+from becket.core.placement.planner import place
+from becket.core.placement.result import Cause, Constraints
+from becket.core.plans.plan import Plan, PlanState, Step, plan_for
+from becket.core.plans.progress import PlanLimits, Standing, abandon_lost, advance, standing
+from becket.core.plans.wishes import Certificate, Wish, apply_wishes
+from becket.core.ring.config import Disk
+from becket.core.ring.members import Member
+from becket.core.ring.ring import Ring
+from becket.core.supervision.saying import Said, Topic
+
+REMEMBERED = 32
+"""So many plans that are proposed, and so many that are over, can still be asked for."""
+
+_Key = tuple[tuple[Member, ...], int]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A plan that nobody has started. What else starting it takes: who leaves, a new count.
+
+    ``joining`` are members that do not exist yet: such a plan shows what would be moved.
+    """
+
+    plan: Plan
+    leaving: tuple[Disk, ...] = ()
+    member_count: int = 0
+    joining: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A plan that is over. ``is_done``: to its end."""
+
+    plan: Plan
+    is_done: bool
+    steps: Mapping[int, Standing]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What to wish for next, and why."""
+
+    wishes: tuple[Wish, ...]
+    said: tuple[Said, ...]
+
+
+class Planning:
+    """The plans of one supervisor."""
+
+    def __init__(self, limits: PlanLimits, *, zones: bool = True, nodes: bool = True) -> None:
+        self.current: Plan | None = None
+        self.proposals: OrderedDict[str, Proposal] = OrderedDict()
+        self.ended: OrderedDict[str, Ended] = OrderedDict()
+        self._limits = limits
+        self._zones, self._nodes = zones, nodes
+        self._key: _Key | None = None
+        self._problem = ""
+
+    # Rounds
+
+    def step(self, ring: Ring, certificates: Sequence[Certificate], *, frozen: bool) -> Progress:
+        """What the ring needs next: what is lost is given up, what is certified is finished."""
+        lost = abandon_lost(ring)
+        if lost:
+            sentence = f"{len(lost)} changes are given up: a member that they lead to is lost"
+            return Progress(lost, (Said(Topic.PLAN, sentence),))
+        said: list[Said] = []
+        if (ring.members, ring.replicas) != self._key:
+            said += self._make(ring)
+        if self._problem:
+            said.append(Said(Topic.PLAN, self._problem))
+        plan = self.current
+        if plan is None:
+            return Progress(apply_wishes(ring, certificates).applied, tuple(said))
+        shown = plan.paused() if frozen and plan.state is PlanState.RUNNING else plan
+        try:
+            found = advance(ring, shown, self._limits, certificates)
+        except StalePlanError as error:
+            self._end(ring, plan, is_done=False)
+            self._key = None  # What is left to do is planned anew at the next round.
+            said.append(Said(Topic.PLAN, f"plan {plan.id} does not fit any more: {error}"))
+            return Progress(apply_wishes(ring, certificates).applied, tuple(said))
+        if found.done:
+            self._end(ring, plan, is_done=plan.state is not PlanState.CANCELLED)
+        key = "" if found.done else f"plan {plan.id} {shown.state.value}"
+        said.append(Said(Topic.PLAN, found.sentence, key=key))
+        return Progress(found.wishes, tuple(said))
+
+    def _make(self, ring: Ring) -> list[Said]:
+        """The plan for these members, in place of the one under way."""
+        self._key, self._problem = (ring.members, ring.replicas), ""
+        before = self.current
+        if before is not None:
+            self._end(ring, before, is_done=False)
+        try:
+            plan = self.plan_to(ring, ring.members, "the members have changed")
+        except InvalidRingError as error:
+            self._problem = f"no plan is possible: {error.problem}"
+            return []
+        if not plan.steps:
+            return []
+        urgent = any(step.cause in (Cause.QUORUM, Cause.COPIES) for step in plan.steps)
+        if before is not None and before.state is PlanState.PAUSED and not urgent:
+            plan = plan.paused()
+        self.current = plan
+        head = f"plan {plan.id} is made: {len(plan.steps)} partitions change"
+        return [Said(Topic.PLAN, sentence) for sentence in (head, *plan.sentences)]
+
+    def plan_to(self, ring: Ring, members: Sequence[Member], reason: str) -> Plan:
+        """The plan that leads from the ring to where copies belong with these members.
+
+        :raises InvalidRingError: they cannot carry the replica count.
+        """
+        constraints = Constraints(ring.replicas, zones=self._zones, nodes=self._nodes)
+        plan = plan_for(ring, place(ring, members, constraints), id="", reason=reason)
+        return replace(plan, id=plan_name(plan))
+
+    def _end(self, ring: Ring, plan: Plan, *, is_done: bool) -> None:
+        self.current = None
+        steps = standings(ring, plan)
+        self.ended[plan.id] = Ended(plan, is_done, steps)
+        self.ended.move_to_end(plan.id)
+        while len(self.ended) > REMEMBERED:
+            self.ended.popitem(last=False)
+
+    # What people ask for
+
+    def propose(self, proposal: Proposal) -> Proposal:
+        """Remember a plan that may be started."""
+        self.proposals[proposal.plan.id] = proposal
+        self.proposals.move_to_end(proposal.plan.id)
+        while len(self.proposals) > REMEMBERED:
+            self.proposals.popitem(last=False)
+        return proposal
+
+    def proposal_to_start(self, ring: Ring, plan_id: str) -> Proposal | None:
+        """The proposal of this name; None where it is under way or done already.
+
+        :raises NotFoundError: there is no such plan.
+        :raises StalePlanError: the ring has changed since it was made.
+        """
+        proposal = self.proposals.get(plan_id)
+        if proposal is None:
+            self._check_known(plan_id)
+            ended = self.ended.get(plan_id)
+            if ended is not None and not ended.is_done:
+                raise StalePlanError("plan_id", f"{plan_id} was ended; make a new one")
+            return None
+        if ring.version != proposal.plan.ring_version or ring.cluster != proposal.plan.cluster:
+            was = proposal.plan.ring_version
+            problem = f"the plan was made for ring {was}, the ring has {ring.version}"
+            raise StalePlanError("ring_version", problem)
+        return proposal
+
+    def start(self, ring: Ring, proposal: Proposal) -> Plan:
+        """Let a proposal be the plan under way; its members must be those of the ring by now."""
+        self.proposals.pop(proposal.plan.id, None)
+        before = self.current
+        if before is not None and before.id != proposal.plan.id:
+            self._end(ring, before, is_done=False)
+        self._key, self._problem = (ring.members, ring.replicas), ""
+        self.current = proposal.plan
+        return proposal.plan
+
+    def pause(self, plan_id: str) -> Plan:
+        """Begin nothing new; raises NotFoundError, GiveUpError."""
+        return self._change(plan_id, PlanState.PAUSED)
+
+    def resume(self, plan_id: str) -> Plan:
+        """Go on; raises NotFoundError, GiveUpError."""
+        return self._change(plan_id, PlanState.RUNNING)
+
+    def cancel(self, plan_id: str) -> Plan:
+        """Give up what has begun, begin nothing; raises NotFoundError. Done stays done."""
+        proposal = self.proposals.pop(plan_id, None)
+        if proposal is not None:
+            ended = Ended(proposal.plan.cancelled(), is_done=False, steps={})
+            self.ended[plan_id] = ended
+            return ended.plan
+        found = self.ended.get(plan_id)
+        if found is not None and (self.current is None or self.current.id != plan_id):
+            return found.plan
+        return self._change(plan_id, PlanState.CANCELLED)
+
+    def _change(self, plan_id: str, state: PlanState) -> Plan:
+        self._check_known(plan_id)
+        plan = self.current
+        if plan is None or plan.id != plan_id:
+            raise GiveUpError(f"plan {plan_id} is not under way")
+        if plan.state is PlanState.CANCELLED and state is not PlanState.CANCELLED:
+            raise GiveUpError(f"plan {plan_id} is cancelled")
+        self.current = replace(plan, state=state)
+        return self.current
+
+    def _check_known(self, plan_id: str) -> None:
+        is_current = self.current is not None and self.current.id == plan_id
+        if not (is_current or plan_id in self.proposals or plan_id in self.ended):
+            raise NotFoundError(f"there is no plan {plan_id!r}")
+
+
+def plan_name(plan: Plan) -> str:
+    """The same change of the same ring has the same name, in every process."""
+    content = f"{plan.cluster} {plan.ring_version} {[_change_of(step) for step in plan.steps]}"
+    digest = mmh3.hash64(content.encode(), seed=17, x64arch=True, signed=False)[0]
+    return f"plan-{plan.ring_version}-{digest >> 40:06x}"
+
+
+def _change_of(step: Step) -> tuple[int, tuple[Disk, ...], tuple[Disk, ...]]:
+    return step.partition, step.present, step.wished
+
+
+def standings(ring: Ring, plan: Plan) -> dict[int, Standing]:
+    """Where each step stands, by its number; steps that do not fit the ring are left out."""
+    found = {}
+    for number, step in enumerate(plan.steps):
+        try:
+            found[number] = standing(ring, number, step)
+        except StalePlanError:
+            continue
+    return found

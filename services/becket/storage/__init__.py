@@ -1,0 +1,1 @@
+"""The storage service: one member, with one disk."""

@@ -1,0 +1,335 @@
+"""Clients' operations on their way through the core: attempts out, results back.
+
+Owns the grouping of a batch by key (PROTOCOL R14a: operations on one key run in the order of the
+list, its writes under one number), the identity that a stock client's write gets (R32), and the
+status of every way in which an attempt can end. Must not retry: a caller above does (R29).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from google.rpc import status_pb2
+
+from becket.adapters import clocks
+from becket.adapters.rpc.errors import to_status
+from becket.adapters.rpc.operations import ANY_AGE, NOBODY, Caller, Parsed, result_to_proto
+from becket.adapters.rpc.ring_view import RingView
+from becket.adapters.rpc.rings import coordinator_to_proto, stamp_to_proto
+from becket.api.v1 import errors_pb2, types_pb2
+from becket.api.v1 import key_value_pb2 as kv
+from becket.core.errors import (
+    BecketError,
+    DiskFullError,
+    NotAppliedError,
+    OldNumberError,
+    OutcomeUnknownError,
+    OverloadedError,
+    StaleStampError,
+    WrongMemberError,
+)
+from becket.core.replication.cells import Answer, Attempt, Kind, Operation, Outcome, Reason, Result
+from becket.core.replication.versions import ZERO, Version
+from becket.storage.shell import Shell
+
+OVERLOAD_PAUSE_MS = 50
+GRACE_S = 0.5
+"""An attempt ends by its own deadline; the caller waits this much longer for the answer."""
+
+
+_SMOOTHING = 0.05
+
+# No client's key: it is only read, to confirm a reign.
+_PROBE = Parsed(b"", Operation(Kind.GET))
+
+
+class Space:
+    """Whether the disk has room; told by whoever watches it."""
+
+    full = False
+
+
+class Outcomes(NamedTuple):
+    """What became of a batch."""
+
+    results: list[kv.Result]
+    stamps: list[types_pb2.Stamp]
+
+
+class _Group:
+    """Operations of a batch on one key that are one attempt; ``places`` are theirs in the batch."""
+
+    __slots__ = ("caller", "operations", "places", "writes")
+
+    def __init__(self) -> None:
+        self.caller: Caller = NOBODY
+        self.operations: list[Operation] = []
+        self.places: list[int] = []
+        self.writes = False
+
+
+class Calls:
+    """The operations under way at this member."""
+
+    def __init__(self, shell: Shell, view: RingView, space: Space) -> None:
+        self._shell = shell
+        self._view = view
+        self._space = space
+        self.in_flight = 0
+        self.served = 0
+        """Operations that were answered since the start."""
+        self.latency_s = 0.0
+        """The smoothed time of a batch, from arrival to answer."""
+
+    async def execute(self, parsed: Sequence[Parsed], timeout_s: float) -> Outcomes:
+        """Run a batch; each operation has its own outcome.
+
+        :raises NotAppliedError: this member knows no ring, or has stopped; nothing was done.
+        """
+        ring = self._view.ring
+        if ring is None:
+            raise NotAppliedError("this member has not been given a ring yet", after_ms=100)
+        batch = _Batch(self, parsed, ring.partitions_of(item.key for item in parsed))
+        self.in_flight += len(parsed)
+        begun = time.perf_counter()
+        try:
+            await self._wait(batch, timeout_s)
+            self.latency_s += _SMOOTHING * (time.perf_counter() - begun - self.latency_s)
+        finally:
+            self.in_flight -= len(parsed)
+            self.served += len(parsed)
+        return batch.outcomes()
+
+    async def _wait(self, batch: _Batch, timeout_s: float) -> None:
+        try:
+            batch.start(timeout_s)
+            if batch.left:
+                async with asyncio.timeout(timeout_s + GRACE_S):
+                    await batch.done
+        except TimeoutError:
+            batch.give_up()
+
+    async def confirm(self, partitions: Sequence[int], timeout_s: float) -> Outcomes:
+        """Confirm that this member coordinates these partitions, by a read in each (R16).
+
+        One result for each partition: a success, or the status of the refusal.
+        """
+        batch = _Batch(self, [_PROBE] * len(partitions), partitions)
+        await self._wait(batch, timeout_s)
+        return batch.outcomes()
+
+    def refusal(self, partition: int, hint: str) -> status_pb2.Status:
+        """The status of a partition that another member coordinates; ``hint`` may be empty."""
+        table = self._view.table
+        if not hint or hint == self._shell.identity.disk:
+            known = table.coordinator(partition)
+            hint = known if known is not None and known != self._shell.identity.disk else ""
+        error = WrongMemberError(partition, ring_version=table.version)
+        status = to_status(error)
+        if hint:
+            detail = errors_pb2.WrongMember(partition=partition, ring_version=table.version)
+            detail.coordinator.CopyFrom(self._coordinator(partition, hint))
+            status.details[-1].Pack(detail)
+        return status
+
+    def _coordinator(self, partition: int, disk: str) -> types_pb2.Coordinator:
+        table, ring = self._view.table, self._view.ring
+        epoch = table.epochs.get(partition)
+        if epoch is not None and epoch.disk == disk:
+            name = ring.name_of(disk) if ring is not None else ""
+            address = self._view.addresses.get(disk)
+            return coordinator_to_proto(partition, epoch, name, address)
+        found = types_pb2.Coordinator(partition=partition)
+        found.epoch.disk_id = disk
+        if ring is not None and disk in ring.by_disk:
+            found.name = ring.name_of(disk)
+            found.address = self._view.addresses.get(disk, "")
+        return found
+
+    # For a batch
+
+    def submit(self, attempts: Sequence[Attempt], batch: _Batch) -> None:
+        """Hand attempts to the core."""
+        self._shell.submit(attempts, batch.on_answer)
+
+    def next_id(self) -> int:
+        """A number for an attempt."""
+        return self._shell.next_id()
+
+    def stamp_of(self, partition: int) -> Version:
+        """The stamp that a stock client's first attempt gets (R32)."""
+        return self._shell.stamp_of(partition) or ZERO
+
+    def is_full(self) -> bool:
+        """Whether writes that need room are refused."""
+        return self._space.full
+
+    def read_relaxed(self, at: tuple[int, bytes], staleness_us: int, batch: _Batch) -> bool:
+        """Read this member's own cell for the operation that ``batch`` expects next."""
+        place = batch.place
+        age = None if staleness_us == ANY_AGE else staleness_us
+        return self._shell.read_relaxed(at, age, lambda result: batch.on_relaxed(place, result))
+
+
+class _Batch:
+    """One batch under way."""
+
+    def __init__(self, calls: Calls, parsed: Sequence[Parsed], partitions: Sequence[int]) -> None:
+        self._calls = calls
+        self._parsed = parsed
+        self._partitions = partitions
+        self._results: list[kv.Result | None] = [None] * len(parsed)
+        self._stamps: dict[int, Version] = {}
+        self._groups: dict[int, tuple[int, _Group]] = {}
+        self.left = len(parsed)
+        self.place = 0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def start(self, timeout_s: float) -> None:
+        """Form the attempts and hand them over."""
+        deadline_us = clocks.monotonic_us() + int(timeout_s * 1_000_000)
+        attempts = []
+        for partition, key, group in self._grouped():
+            attempt = self._attempt(partition, key, group, deadline_us)
+            self._groups[attempt.id] = (partition, group)
+            attempts.append(attempt)
+        if attempts:
+            self._calls.submit(attempts, self)
+
+    def _grouped(self) -> Iterable[tuple[int, bytes, _Group]]:
+        """Attempts by key, in the order of the list; relaxed reads are answered on the way."""
+        open_groups: dict[tuple[int, bytes], _Group] = {}
+        formed: list[tuple[int, bytes, _Group]] = []
+        full = self._calls.is_full()
+        for place, item in enumerate(self._parsed):
+            partition = self._partitions[place]
+            if item.staleness_us >= 0:
+                self._read_relaxed(place, partition, item)
+                continue
+            is_write = item.operation.kind is not Kind.GET
+            if is_write and full and item.operation.kind is not Kind.DELETE:
+                problem = "the disk is full: reads and deletes are served"
+                self._settle(place, DiskFullError(problem, after_ms=1000))
+                continue
+            group = open_groups.get((partition, item.key))
+            # Writes of several callers are several numbers, hence several attempts.
+            if group is None or (is_write and group.writes and group.caller != item.caller):
+                group = open_groups[partition, item.key] = _Group()
+                formed.append((partition, item.key, group))
+            if is_write and not group.writes:
+                group.writes, group.caller = True, item.caller
+            group.operations.append(item.operation)
+            group.places.append(place)
+        return formed
+
+    def _read_relaxed(self, place: int, partition: int, item: Parsed) -> None:
+        self.place = place
+        if not self._calls.read_relaxed((partition, item.key), item.staleness_us, self):
+            self._put(place, kv.Result(status=self._calls.refusal(partition, "")))
+
+    def _attempt(self, partition: int, key: bytes, group: _Group, deadline_us: int) -> Attempt:
+        caller = group.caller
+        stamp, session, number = caller.stamp, caller.session, caller.number
+        if group.writes and not session:
+            session, number = secrets.token_hex(8), 1
+        if stamp is None:
+            # R32: a first call has the present stamp; one that may have been executed has none.
+            stamp = ZERO if caller.retry else self._calls.stamp_of(partition)
+        return Attempt(
+            self._calls.next_id(),
+            partition,
+            key,
+            tuple(group.operations),
+            session,
+            number,
+            caller.retry,
+            stamp,
+            deadline_us,
+        )
+
+    # Answers
+
+    def on_answer(self, answer: Answer) -> None:
+        """An attempt has ended."""
+        found = self._groups.pop(answer.id, None)
+        if found is None:
+            return
+        partition, group = found
+        self._note_stamp(partition, answer.stamp)
+        if answer.outcome is Outcome.OK:
+            for place, result in zip(group.places, answer.results, strict=True):
+                item = self._parsed[place]
+                self._put(place, result_to_proto(item.key, item.operation, result))
+            return
+        status = self._status(partition, group, answer)
+        for place in group.places:
+            self._put(place, kv.Result(status=status))
+
+    def _status(self, partition: int, group: _Group, answer: Answer) -> status_pb2.Status:
+        reason = answer.reason
+        if answer.outcome is Outcome.UNKNOWN:
+            return to_status(OutcomeUnknownError("the write was sent, and no quorum has answered"))
+        if reason in (Reason.WRONG_MEMBER, Reason.STEPPED_DOWN):
+            return self._calls.refusal(partition, answer.coordinator)
+        if reason in (Reason.STALE_STAMP, Reason.OLD_NUMBER) and group.caller.stamp is None:
+            # A stock client keeps no stamps; its earlier call may have been executed (R32).
+            if group.caller.retry:
+                problem = "the record that would tell of the earlier call may be gone"
+                return to_status(OutcomeUnknownError(problem))
+            return to_status(NotAppliedError("refused: send the call again", after_ms=1))
+        return to_status(_refused(reason))
+
+    def on_relaxed(self, place: int, result: Result) -> None:
+        """What a relaxed read has found is synced."""
+        item = self._parsed[place]
+        self._put(place, result_to_proto(item.key, item.operation, result))
+
+    def _settle(self, place: int, error: BecketError) -> None:
+        self._put(place, kv.Result(status=to_status(error)))
+
+    def _put(self, place: int, result: kv.Result) -> None:
+        if self._results[place] is None:
+            self._results[place] = result
+            self.left -= 1
+            if not self.left and not self.done.done():
+                self.done.set_result(None)
+
+    def _note_stamp(self, partition: int, stamp: Version) -> None:
+        if stamp > self._stamps.get(partition, ZERO):
+            self._stamps[partition] = stamp
+
+    def give_up(self) -> None:
+        """The core has not answered in time: a write may yet take effect, a read never did."""
+        for _, group in self._groups.values():
+            for place in group.places:
+                if self._parsed[place].operation.kind is Kind.GET:
+                    self._settle(place, NotAppliedError("no answer before the deadline"))
+                else:
+                    self._settle(place, OutcomeUnknownError("no answer before the deadline"))
+        self._groups.clear()
+        for place, result in enumerate(self._results):
+            if result is None:
+                self._settle(place, NotAppliedError("no answer before the deadline"))
+
+    def outcomes(self) -> Outcomes:
+        """What became of every operation."""
+        stamps = [stamp_to_proto(p, stamp) for p, stamp in self._stamps.items()]
+        return Outcomes([r for r in self._results if r is not None], stamps)
+
+
+def _refused(reason: Reason) -> BecketError:
+    if reason is Reason.STALE_STAMP:
+        return StaleStampError("the stamp is older than the records that are kept")
+    if reason is Reason.OLD_NUMBER:
+        return OldNumberError("the session has executed a later operation on this key")
+    if reason is Reason.DEADLINE:
+        return NotAppliedError("the deadline passed before it began")
+    if reason is Reason.OVERLOADED:
+        return OverloadedError("too much waits for this key", after_ms=OVERLOAD_PAUSE_MS)
+    if reason is Reason.UNCONFIRMED:
+        return NotAppliedError("no quorum confirmed the read before its deadline")
+    return NotAppliedError(f"refused: {reason.name.lower()}")

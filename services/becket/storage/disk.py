@@ -1,0 +1,71 @@
+"""Opening the volume of this process: lock, disk id, engine, incarnation (PROTOCOL R7, R8).
+
+Owns what a start does to the disk. A volume whose engine does not open is a lost disk: its files
+are set aside and a new disk begins, which is in no config and therefore counts for nothing until
+the supervisor has given it copies. Invariant: the incarnation is raised durably before anything is
+sent.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from becket.adapters.engines.cells import EngineCells
+from becket.adapters.engines.rocks import RocksEngine, RocksSettings
+from becket.adapters.engines.volume import Volume, open_volume, set_aside
+from becket.core.replication.store import Recovered
+from becket.core.replication.versions import Identity
+from becket.ports.engine import EngineCorruptError, EngineFailedError
+
+
+@dataclass
+class Disk:
+    """An open disk, counted up."""
+
+    volume: Volume
+    engine: RocksEngine
+    cells: EngineCells
+    identity: Identity
+    recovered: Recovered
+    lost: str = ""
+    """Why the disk that was here before is lost; empty where none was."""
+
+    def close(self) -> None:
+        """Give the files back."""
+        self.engine.close()
+        self.volume.close()
+
+
+def open_disk(folder: Path, settings: RocksSettings) -> Disk:
+    """Open the folder, or begin a new disk in it.
+
+    Raises VolumeError where the folder is not ours or open elsewhere.
+    """
+    try:
+        return _open(folder, settings, "")
+    except (EngineCorruptError, EngineFailedError) as error:
+        volume = open_volume(folder, _new_disk_id())
+        set_aside(volume)
+        return _open(folder, settings, str(error))
+
+
+def _open(folder: Path, settings: RocksSettings, lost: str) -> Disk:
+    volume = open_volume(folder, _new_disk_id())
+    engine = None
+    try:
+        engine = RocksEngine(volume.engine_folder, settings)
+        cells = EngineCells(engine)
+        incarnation = cells.raise_incarnation()
+        recovered = cells.recovered()
+    except BaseException:
+        if engine is not None:
+            engine.close()
+        volume.close()
+        raise
+    return Disk(volume, engine, cells, volume.identity(incarnation), recovered, lost)
+
+
+def _new_disk_id() -> str:
+    return secrets.token_hex(8)

@@ -1,0 +1,183 @@
+"""KeyValueService of one member: the keys of the partitions that it coordinates.
+
+Owns the calls' shapes: unary calls are batches of one, a pipeline is batches over one stream. What
+is out of its limits is refused as a whole before anything is done. Must not retry or forward.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from becket.adapters.rpc.errors import StatusError, to_status
+from becket.adapters.rpc.operations import Request, parse, parse_batch
+from becket.adapters.rpc.ring_view import RingView
+from becket.api.v1 import errors_pb2
+from becket.api.v1 import key_value_pb2 as kv
+from becket.api.v1 import key_value_pb2_grpc as rpc
+from becket.core.errors import BecketError, InvalidInputError
+from becket.core.limits import Limits
+from becket.storage.calls import Calls
+from becket.storage.scans import Scans
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+PIPELINE_BATCHES = 64
+"""Batches of one stream under way at once; the stream is not read on beyond it."""
+
+LONGEST_S = 60.0
+
+
+class KeyValueServicer(rpc.KeyValueServiceServicer):
+    """The service."""
+
+    def __init__(
+        self, calls: Calls, scans: Scans, view: RingView, limits: Limits, default_s: float
+    ) -> None:
+        self._calls = calls
+        self._scans = scans
+        self._view = view
+        self._limits = limits
+        self._default_s = default_s
+        self._pipelines: set[asyncio.Queue[kv.PipelineResponse | None]] = set()
+
+    # Unary
+
+    async def Get(self, request: kv.GetRequest, context: Context) -> kv.GetResponse:  # noqa: N802
+        """Read one key."""
+        result = await self._single(request, context)
+        return result.get
+
+    async def Put(self, request: kv.PutRequest, context: Context) -> kv.PutResponse:  # noqa: N802
+        """Write one key."""
+        result = await self._single(request, context)
+        return result.put
+
+    async def Delete(  # noqa: N802
+        self, request: kv.DeleteRequest, context: Context
+    ) -> kv.DeleteResponse:
+        """Delete one key."""
+        result = await self._single(request, context)
+        return result.delete
+
+    async def Increment(  # noqa: N802
+        self, request: kv.IncrementRequest, context: Context
+    ) -> kv.IncrementResponse:
+        """Add to a counter."""
+        result = await self._single(request, context)
+        return result.increment
+
+    async def _single(self, request: Request, context: Context) -> kv.Result:
+        if not isinstance(request, kv.GetRequest) and _is_repeated(context):
+            # The transport has tried before: that attempt may have been executed (R32).
+            request.retry = bool(request.request_id) or request.HasField("operation_id")
+        parsed = parse(request, self._limits)
+        results, stamps = await self._calls.execute([parsed], self._left_s(context))
+        result = results[0]
+        if result.HasField("status"):
+            details: list[Message] = [errors_pb2.StampDetail(stamp=stamp) for stamp in stamps]
+            for detail in details:
+                result.status.details.add().Pack(detail)
+            raise StatusError(result.status)
+        for stamp in stamps:
+            getattr(result, str(result.WhichOneof("result"))).stamp.CopyFrom(stamp)
+        return result
+
+    async def Batch(  # noqa: N802
+        self, request: kv.BatchRequest, context: Context
+    ) -> kv.BatchResponse:
+        """Many operations, each with its own outcome."""
+        parsed = parse_batch(request.operations, self._limits)
+        results, stamps = await self._calls.execute(parsed, self._left_s(context))
+        version = self._view.table.version
+        return kv.BatchResponse(results=results, stamps=stamps, ring_version=version)
+
+    async def Scan(  # noqa: N802
+        self, request: kv.ScanRequest, context: Context
+    ) -> kv.ScanResponse:
+        """One page of a listing."""
+        return await self._scans.page(request, self._left_s(context))
+
+    def _left_s(self, context: Context) -> float:
+        # The skeleton has given a deadline to every call that brought none.
+        return min(context.time_remaining() or self._default_s, LONGEST_S)
+
+    # Streams
+
+    async def Pipeline(  # noqa: N802
+        self, request_iterator: AsyncIterable[kv.PipelineRequest], context: Context
+    ) -> AsyncIterator[kv.PipelineResponse]:
+        """Batches over one stream; answers come as they are ready."""
+        del context
+        answers: asyncio.Queue[kv.PipelineResponse | None] = asyncio.Queue()
+        self._pipelines.add(answers)
+        reading = asyncio.create_task(self._read_pipeline(request_iterator, answers))
+        try:
+            while (answer := await answers.get()) is not None:
+                yield answer
+        finally:
+            self._pipelines.discard(answers)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _read_pipeline(
+        self,
+        requests: AsyncIterable[kv.PipelineRequest],
+        answers: asyncio.Queue[kv.PipelineResponse | None],
+    ) -> None:
+        room = asyncio.Semaphore(PIPELINE_BATCHES)
+        under_way: set[asyncio.Task[None]] = set()
+        try:
+            async for request in requests:
+                await room.acquire()
+                task = asyncio.create_task(self._answer(request, answers))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+                task.add_done_callback(lambda _: room.release())
+            if under_way:
+                await asyncio.wait(under_way)
+        except asyncio.CancelledError:
+            for task in under_way:
+                task.cancel()
+            raise
+        finally:
+            answers.put_nowait(None)
+
+    async def _answer(
+        self, request: kv.PipelineRequest, answers: asyncio.Queue[kv.PipelineResponse | None]
+    ) -> None:
+        answer = kv.PipelineResponse(batch_id=request.batch_id)
+        try:
+            timeout_s = self._timeout_s(request)
+            parsed = parse_batch(request.operations, self._limits)
+            results, stamps = await self._calls.execute(parsed, timeout_s)
+            answer.results.extend(results)
+            answer.stamps.extend(stamps)
+        except BecketError as error:
+            answer.status.CopyFrom(to_status(error))
+        answer.ring_version = self._view.table.version
+        answers.put_nowait(answer)
+
+    def _timeout_s(self, request: kv.PipelineRequest) -> float:
+        if not request.HasField("timeout"):
+            return self._default_s
+        timeout_s = request.timeout.seconds + request.timeout.nanos / 1e9
+        if timeout_s <= 0:
+            raise InvalidInputError("timeout", "must be over 0")
+        return min(timeout_s, LONGEST_S)
+
+    def end_pipelines(self) -> None:
+        """Let every stream end after what has been answered: its caller opens another elsewhere."""
+        for answers in self._pipelines:
+            with contextlib.suppress(asyncio.QueueFull):
+                answers.put_nowait(None)
+
+
+def _is_repeated(context: Context) -> bool:
+    metadata = context.invocation_metadata() or ()
+    return any(key == "grpc-previous-rpc-attempts" for key, _ in metadata)

@@ -1,0 +1,43 @@
+"""What a storage process is told beside what every service is.
+
+Owns the settings and the relations between the two groups of times: a process whose loop stood
+still for longer than a lease must not call others silent (PROTOCOL R11a), so both agree on it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from becket.adapters.engines.rocks import RocksSettings
+from becket.core.errors import InvalidInputError
+from becket.core.membership.settings import MembershipSettings
+from becket.core.replication.settings import Settings as ReplicationSettings
+from becket.runtime.settings import CHECKED, ServiceSettings
+
+MIB = 1 << 20
+
+
+class StorageSettings(ServiceSettings):
+    """Settings of one member."""
+
+    data_folder: Path = Field(Path("data"), description="the volume: one disk, one process")
+    durability: Literal["fsync", "os"] = Field(
+        "fsync", description="os: survives processes and pods, not machines"
+    )
+    tick_ms: int = Field(20, ge=10, le=50, description="how often the core lets time pass")
+    full_mib: int = Field(64, ge=1, description="free space below which writes are refused")
+    rocks: Annotated[RocksSettings, CHECKED] = RocksSettings()
+    replication: Annotated[ReplicationSettings, CHECKED] = ReplicationSettings()
+    membership: Annotated[MembershipSettings, CHECKED] = MembershipSettings()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.membership.lease_us != self.replication.lease_us:
+            raise InvalidInputError("membership.lease_us", "must equal replication.lease_us")
+        if self.membership.suspicion_us != self.replication.suspicion_us:
+            problem = "must equal replication.suspicion_us"
+            raise InvalidInputError("membership.suspicion_us", problem)
+        return self

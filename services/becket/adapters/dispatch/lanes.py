@@ -1,0 +1,422 @@
+"""One lane per member: a ``Pipeline`` stream on which operations travel in batches.
+
+Theory of operation. Whoever has operations puts parcels into the lane; once a turn of the event
+loop, and whenever an answer makes room, what waits goes out as one batch, so that batches grow with
+the load instead of their number. A parcel leaves the lane exactly once: with results, with the
+status of a refused batch, or lost. Lost and ``sent`` means that it may be executed or have been;
+otherwise it has never left this process.
+
+Owns the stream, its reconnecting and its limits. Must not know keys' owners, partitions or
+attempts. Invariants: at most ``window`` batches are in flight; within one batch a key belongs to
+one call (the operations of one key in one batch are executed as one, R14a), or is only read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from enum import Enum
+from typing import Protocol
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import status_pb2
+
+from becket.adapters.dispatch.latency import Latency
+from becket.adapters.dispatch.settings import DispatchSettings
+from becket.adapters.dispatch.timing import Clock
+from becket.api.v1 import key_value_pb2 as kv
+from becket.api.v1 import types_pb2
+from becket.api.v1.key_value_pb2_grpc import KeyValueServiceStub
+from becket.core.errors import OverloadedError, RetryLaterError
+
+PipelineCall = grpc.aio.StreamStreamCall[kv.PipelineRequest, kv.PipelineResponse]
+
+OPERATION_BYTES = 64
+"""What an operation takes beside its key and its value: at most its ids and its stamp."""
+
+
+_DEFERRED = 256
+"""How far a batch looks past parcels that must wait for the next one."""
+
+
+class UnreachableError(RetryLaterError):
+    """The member cannot be reached now; nothing was sent."""
+
+
+class Parcel:
+    """Operations of one call, or reads of one caller, on their way to one member.
+
+    ``keys``: those of its operations. ``patience_us``: how long the member may work on it, 0 where
+    the member is to decide. ``alone``: nothing else may be in its batch.
+    """
+
+    __slots__ = ("alone", "keys", "operations", "patience_us", "put_us", "size", "state", "writes")
+
+    def __init__(
+        self, operations: list[kv.Operation], keys: list[bytes], size: int, *, writes: bool
+    ) -> None:
+        self.operations = operations
+        self.keys = keys
+        self.size = size
+        self.writes = writes
+        self.patience_us = 0
+        self.alone = False
+        self.put_us = 0
+        self.state = ParcelState.NEW
+
+    def on_results(self, results: list[kv.Result]) -> None:
+        """The member's results, one for each operation."""
+        raise NotImplementedError
+
+    def on_refused(self, status: status_pb2.Status, *, company: bool) -> None:
+        """The batch was refused as a whole; ``company``: others were in it."""
+        raise NotImplementedError
+
+    def on_lost(self, *, sent: bool) -> None:
+        """No answer will come; where not ``sent``, nothing has left this process."""
+        raise NotImplementedError
+
+    def on_waiting(self, age_us: int) -> None:
+        """It has waited for so long since it was put into the lane."""
+        raise NotImplementedError
+
+
+class ParcelState(Enum):
+    """Where a parcel is."""
+
+    NEW = "new"
+    QUEUED = "queued"
+    SENT = "sent"
+    OVER = "over"
+
+
+class Listener(Protocol):
+    """Who hears of what answers say beside their results."""
+
+    def on_answer(self, stamps: list[types_pb2.Stamp]) -> None:
+        """The stamps of one answer, told before its results."""
+
+    def on_unreachable(self) -> None:
+        """A member cannot be reached, or its stream broke."""
+
+
+class _Batch:
+    """Parcels in flight together."""
+
+    __slots__ = ("count", "parcels", "sent_us")
+
+    def __init__(self, parcels: list[Parcel], count: int, sent_us: int) -> None:
+        self.parcels = parcels
+        self.count = count
+        self.sent_us = sent_us
+
+
+class Lane:
+    """The way to one member."""
+
+    def __init__(
+        self,
+        address: str,
+        channel: grpc.aio.Channel,
+        settings: DispatchSettings,
+        clock: Clock,
+        listener: Listener,
+    ) -> None:
+        self.address = address
+        self.latency = Latency()
+        self.in_flight_operations = 0
+        """Operations queued or in flight: the load that this process puts on the member."""
+        self.attempt_us = settings.attempt_us
+        self._channel = channel
+        self._stub = KeyValueServiceStub(channel)
+        self._settings = settings
+        self._clock = clock
+        self._listener = listener
+        self._queue: deque[Parcel] = deque()
+        self._queued_bytes = 0
+        self._queued_operations = 0
+        self._in_flight: dict[int, _Batch] = {}
+        self._last_id = 0
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._retry_us = 0
+        self._backoff_us = 0
+        self._closed = False
+
+    # Parcels
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether a parcel may be put: not while the lane waits before it connects again."""
+        return not self._closed and self._retry_us <= self._clock.now_us()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is queued or in flight."""
+        return not self._queue and not self._in_flight
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a parcel put now would have to wait for an answer to another."""
+        return len(self._in_flight) >= self._settings.window
+
+    def put(self, parcel: Parcel) -> None:
+        """Queue a parcel for the next batch.
+
+        :raises UnreachableError: the member cannot be reached now.
+        :raises OverloadedError: too much waits for it already.
+        """
+        now = self._clock.now_us()
+        if self._closed or self._retry_us > now:
+            raise UnreachableError(f"{self.address} cannot be reached")
+        count = len(parcel.operations)
+        settings = self._settings
+        if (
+            self._queued_operations + count > settings.queue_operations
+            or self._queued_bytes + parcel.size > settings.queue_bytes
+        ):
+            raise OverloadedError(f"too many operations wait for {self.address}", after_ms=100)
+        parcel.put_us = now
+        parcel.state = ParcelState.QUEUED
+        self._queue.append(parcel)
+        self._queued_operations += count
+        self._queued_bytes += parcel.size
+        self.in_flight_operations += count
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task.add_done_callback(self._on_ended)
+        self._wake.set()
+
+    def withdraw(self, parcel: Parcel) -> bool:
+        """Take back a parcel that was not sent yet; False where it was."""
+        if parcel.state is not ParcelState.QUEUED:
+            return False
+        self._queue.remove(parcel)
+        self._forget_queued(parcel)
+        self._release(parcel)
+        return True
+
+    def older_than(self, age_us: int) -> list[Parcel]:
+        """The parcels that have waited for at least so long, the oldest first."""
+        put_before_us = self._clock.now_us() - age_us
+        found: list[Parcel] = []
+        for batch in self._in_flight.values():
+            if batch.parcels[0].put_us > put_before_us:
+                break
+            found += [p for p in batch.parcels if p.put_us <= put_before_us]
+        for parcel in self._queue:
+            if parcel.put_us > put_before_us:
+                break
+            found.append(parcel)
+        return [parcel for parcel in found if parcel.state is not ParcelState.OVER]
+
+    async def close(self) -> None:
+        """End the stream; whatever is in the lane is lost."""
+        self._closed = True
+        self._wake.set()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._lose_all()
+
+    def _forget_queued(self, parcel: Parcel) -> None:
+        self._queued_operations -= len(parcel.operations)
+        self._queued_bytes -= parcel.size
+
+    def _release(self, parcel: Parcel) -> None:
+        parcel.state = ParcelState.OVER
+        self.in_flight_operations -= len(parcel.operations)
+
+    # The stream
+
+    async def _run(self) -> None:
+        """Keep a stream as long as there is something to send."""
+        while not self._closed:
+            if not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            if not await self._connect():
+                self._break()
+                continue
+            call = self._stub.Pipeline()
+            reader = asyncio.create_task(self._read(call))
+            try:
+                await self._write(call, reader)
+            finally:
+                if not reader.done():
+                    reader.cancel()
+                call.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+            self._end_stream(clean=not reader.cancelled() and reader.result())
+
+    async def _connect(self) -> bool:
+        """Wait until the channel is connected: what is sent before that may be sent or not."""
+        channel = self._channel
+        try:
+            async with asyncio.timeout(self._settings.connect_us / 1e6):
+                state = channel.get_state(try_to_connect=True)
+                while state is not grpc.ChannelConnectivity.READY:
+                    if state in (
+                        grpc.ChannelConnectivity.TRANSIENT_FAILURE,
+                        grpc.ChannelConnectivity.SHUTDOWN,
+                    ):
+                        return False
+                    await channel.wait_for_state_change(state)
+                    state = channel.get_state(try_to_connect=True)
+        except TimeoutError:
+            return False
+        except grpc.aio.UsageError:
+            return False  # The channel was closed under us.
+        return True
+
+    async def _write(self, call: PipelineCall, reader: asyncio.Task[bool]) -> None:
+        settings = self._settings
+        while not reader.done() and not self._closed:
+            while self._queue and len(self._in_flight) < settings.window:
+                request = self._assemble()
+                try:
+                    await call.write(request)
+                except (grpc.RpcError, asyncio.InvalidStateError):
+                    return
+                if reader.done():
+                    return
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _read(self, call: PipelineCall) -> bool:
+        """Take answers until the stream ends; True where the member ended it in order."""
+        try:
+            while True:
+                response = await call.read()
+                if not isinstance(response, kv.PipelineResponse):
+                    return await call.code() is grpc.StatusCode.OK
+                self._backoff_us = 0
+                self._take(response)
+                self._wake.set()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            return False
+        finally:
+            self._wake.set()
+
+    def _assemble(self) -> kv.PipelineRequest:
+        """The next batch; what does not fit into it, or must not be in it, keeps its place."""
+        settings, queue = self._settings, self._queue
+        request = kv.PipelineRequest()
+        parcels: list[Parcel] = []
+        deferred: list[Parcel] = []
+        written: set[bytes] = set()
+        read: set[bytes] = set()
+        count = size = patience_us = 0
+        while queue:
+            parcel = queue[0]
+            if parcels and (
+                count + len(parcel.operations) > settings.batch_operations
+                or size + parcel.size > settings.batch_bytes
+                or parcel.alone
+                or parcels[0].alone
+            ):
+                break
+            queue.popleft()
+            if not _fits(parcel, written, read):
+                deferred.append(parcel)
+                if len(deferred) >= _DEFERRED:
+                    break
+                continue
+            count += len(parcel.operations)
+            size += parcel.size
+            patience_us = max(patience_us, parcel.patience_us)
+            request.operations.extend(parcel.operations)
+            parcel.state = ParcelState.SENT
+            self._forget_queued(parcel)
+            parcels.append(parcel)
+        queue.extendleft(reversed(deferred))
+        self._last_id += 1
+        request.batch_id = self._last_id
+        if patience_us:
+            seconds, rest = divmod(patience_us, 1_000_000)
+            request.timeout.CopyFrom(Duration(seconds=seconds, nanos=rest * 1000))
+        self._in_flight[self._last_id] = _Batch(parcels, count, self._clock.now_us())
+        return request
+
+    def _take(self, response: kv.PipelineResponse) -> None:
+        batch = self._in_flight.pop(response.batch_id, None)
+        if batch is None:
+            return
+        self.latency.note(self._clock.now_us() - batch.sent_us)
+        self._listener.on_answer(list(response.stamps))
+        refused = response.status if response.HasField("status") else None
+        results = list(response.results)
+        whole = len(results) == batch.count
+        at = 0
+        for parcel in batch.parcels:
+            upto = at + len(parcel.operations)
+            if parcel.state is not ParcelState.OVER:
+                self._release(parcel)
+                if refused is not None:
+                    parcel.on_refused(refused, company=len(batch.parcels) > 1)
+                elif whole:
+                    parcel.on_results(results[at:upto])
+                else:
+                    parcel.on_lost(sent=True)
+            at = upto
+
+    # Breaking
+
+    def _end_stream(self, *, clean: bool) -> None:
+        """Without an answer there is none any more, also where the member ended in order."""
+        lost, self._in_flight = self._in_flight, {}
+        for batch in lost.values():
+            for parcel in batch.parcels:
+                if parcel.state is not ParcelState.OVER:
+                    self._release(parcel)
+                    parcel.on_lost(sent=True)
+        if not clean:
+            self._break()
+
+    def _break(self) -> None:
+        """Hand back what waits, and do not connect again at once."""
+        settings = self._settings
+        doubled = min(2 * self._backoff_us, settings.reconnect_most_us)
+        self._backoff_us = max(settings.reconnect_least_us, doubled)
+        self._retry_us = self._clock.now_us() + self._backoff_us
+        self._listener.on_unreachable()
+        self._lose_queue()
+
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        """The task ends by ``close`` only; a bug in it must leave nothing waiting for ever."""
+        if task.cancelled():
+            return
+        self._task = None
+        error = task.exception()
+        if error is not None:
+            context = {"message": f"the lane to {self.address} failed", "exception": error}
+            task.get_loop().call_exception_handler(context)
+            self._end_stream(clean=False)
+
+    def _lose_queue(self) -> None:
+        queue, self._queue = self._queue, deque()
+        for parcel in queue:
+            self._forget_queued(parcel)
+            self._release(parcel)
+            parcel.on_lost(sent=False)
+
+    def _lose_all(self) -> None:
+        self._end_stream(clean=True)
+        self._lose_queue()
+
+
+def _fits(parcel: Parcel, written: set[bytes], read: set[bytes]) -> bool:
+    """Whether no other parcel of the batch has to do with a key that one of them writes."""
+    keys = parcel.keys
+    if not written.isdisjoint(keys):
+        return False
+    if not parcel.writes:
+        read.update(keys)
+        return True
+    if not read.isdisjoint(keys):
+        return False
+    written.update(keys)
+    return True

@@ -1,0 +1,363 @@
+"""Reads: no session, no effects, hence free to be tried again and to be hedged.
+
+Theory of operation. The reads of one caller's list that go to one member are one parcel. What
+comes back without an answer goes on by partition: to the coordinator that a refusal names, to the
+next replica for a relaxed read, otherwise when news comes or a back-off ends. A linearizable read
+that is slow is tried a second time, beside the first; the first answer counts.
+
+Owns the attempts of reads. Invariant: a twin is never hedged again, and while one of two twins is
+open the end of the other changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from google.rpc import status_pb2
+
+from becket.adapters.dispatch.context import Context
+from becket.adapters.dispatch.lanes import (
+    OPERATION_BYTES,
+    Lane,
+    Parcel,
+    ParcelState,
+    UnreachableError,
+)
+from becket.adapters.dispatch.outcomes import LOST, Told, failure, told_by
+from becket.adapters.dispatch.routing import Way
+from becket.adapters.dispatch.submissions import Submission
+from becket.adapters.dispatch.waiting import Ticket
+from becket.api.v1 import key_value_pb2 as kv
+from becket.core.errors import NotAppliedError, OverloadedError
+from becket.core.replication.cells import Reason
+from becket.core.ring.config import Disk
+
+_REDIRECTS = 3
+
+
+class Reading(Parcel):
+    """Reads of one caller on their way to one member.
+
+    ``partition`` -1: of several partitions, which is so only in a first attempt.
+    """
+
+    __slots__ = (
+        "asked",
+        "attempts",
+        "blind",
+        "last",
+        "partition",
+        "places",
+        "reads",
+        "redirects",
+        "submission",
+        "ticket",
+        "tried",
+        "twins",
+        "way",
+    )
+
+    def __init__(self, reads: Reads, submission: Submission, partition: int) -> None:
+        super().__init__([], [], 0, writes=False)
+        self.reads = reads
+        self.submission = submission
+        self.partition = partition
+        self.places: list[int] = []
+        self.way: Way | None = None
+        self.twins: list[Reading] = []
+        self.asked = False
+        self.attempts = 0
+        self.blind = 0
+        self.redirects = 0
+        self.tried: tuple[Disk, ...] | None = None
+        """The replicas that a relaxed read was refused by; None for a linearizable one."""
+        self.ticket: Ticket | None = None
+        self.last: Told | None = None
+
+    def add(self, place: int, operation: kv.Operation, key: bytes) -> None:
+        """Take one more read."""
+        self.places.append(place)
+        self.operations.append(operation)
+        self.keys.append(key)
+        self.size += OPERATION_BYTES + len(key)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for any of its reads."""
+        submission = self.submission
+        return not submission.left or all(
+            submission.results[place] is not None for place in self.places
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is in a lane."""
+        return self.state in (ParcelState.QUEUED, ParcelState.SENT)
+
+    # Parcel
+
+    def on_results(self, results: list[kv.Result]) -> None:
+        submission, failed = self.submission, []
+        for place, result in zip(self.places, results, strict=True):
+            if result.HasField("status"):
+                failed.append((place, told_by(result.status)))
+            else:
+                submission.settle(place, result)
+        if failed:
+            self.reads.on_failed(self, failed)
+
+    def on_refused(self, status: status_pb2.Status, *, company: bool) -> None:
+        told = told_by(status)
+        if company and told.is_final:
+            self.alone = True
+            told = told._replace(is_final=False, after_us=1)
+        self.reads.on_failed(self, [(place, told) for place in self.places])
+
+    def on_lost(self, *, sent: bool) -> None:  # noqa: ARG002 - a read has no effect
+        self.reads.on_failed(self, [(place, LOST) for place in self.places])
+
+    def on_waiting(self, age_us: int) -> None:
+        self.reads.on_waiting(self, age_us)
+
+    # Waiter
+
+    def resume(self, *, news: bool) -> None:
+        self.ticket = None
+        self.reads.resume(self, news=news)
+
+
+class Reads:
+    """Every read under way in one dispatcher."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def begin(self, submission: Submission, places: Iterable[tuple[int, int, bytes]]) -> None:
+        """Start reads given as (place, partition, key)."""
+        routes = self._context.routes
+        readings: dict[Lane, Reading] = {}
+        operations = submission.operations
+        for place, partition, key in places:
+            operation = operations[place]
+            if operation.get.consistency > kv.CONSISTENCY_LINEARIZABLE:
+                reading = Reading(self, submission, partition)
+                reading.tried = ()
+                reading.add(place, operation, key)
+                self.try_now(reading)
+                continue
+            way = routes.way(partition)
+            if way is None:
+                reading = Reading(self, submission, partition)
+                reading.add(place, operation, key)
+                self.try_now(reading)
+                continue
+            found = readings.get(way.lane)
+            if found is None:
+                found = readings[way.lane] = Reading(self, submission, partition)
+                found.way = way
+            elif found.partition != partition:
+                found.partition = -1
+            found.add(place, operation, key)
+        for reading in readings.values():
+            assert reading.way is not None
+            self._put(reading, reading.way)
+
+    def try_now(self, reading: Reading) -> None:
+        """Make an attempt at reads of one partition, or wait where there is nobody to ask."""
+        context = self._context
+        if reading.is_over:
+            return
+        if reading.tried is not None:
+            way = context.routes.relaxed(reading.partition, reading.tried)
+        else:
+            way = context.routes.way(reading.partition)
+        if way is None:
+            context.ask_around(reading.partition, None)
+            self._wait(reading, 0)
+            return
+        self._put(reading, way)
+
+    def _put(self, reading: Reading, way: Way) -> None:
+        reading.way = way
+        reading.asked = False
+        reading.attempts += 1
+        left_us = reading.submission.deadline_us - self._context.clock.now_us()
+        reading.patience_us = max(1000, min(way.lane.attempt_us, left_us))
+        try:
+            way.lane.put(reading)
+        except UnreachableError:
+            self.on_failed(reading, [(place, LOST) for place in reading.places])
+        except OverloadedError as error:
+            result = failure(error)
+            for place in reading.places:
+                reading.submission.settle(place, result)
+
+    # Failures
+
+    def on_failed(self, reading: Reading, failed: list[tuple[int, Told]]) -> None:
+        """Some reads got no answer; each partition goes on by itself."""
+        submission = reading.submission
+        twins = [twin for twin in reading.twins if twin.is_open or twin.ticket is not None]
+        elsewhere = {place for twin in twins for place in twin.places}
+        if not submission.left:
+            return
+        following: dict[int, Reading] = {}
+        for place, told in failed:
+            if not submission.left:
+                return
+            if submission.results[place] is not None or place in elsewhere:
+                continue
+            if told.is_final and told.status is not None:
+                submission.settle(place, kv.Result(status=told.status))
+                continue
+            key = submission.operations[place].get.key
+            partition = self._partition(reading, key)
+            after = following.get(partition)
+            if after is None:
+                after = following[partition] = self._following(reading, partition, told)
+            after.add(place, submission.operations[place], key)
+        way = reading.way
+        for after in following.values():
+            self._go_on(after, way)
+
+    def _partition(self, reading: Reading, key: bytes) -> int:
+        ring = self._context.routes.view.ring
+        if reading.partition >= 0 or ring is None:
+            return reading.partition
+        return ring.partition_of(key)
+
+    def _following(self, reading: Reading, partition: int, told: Told) -> Reading:
+        after = Reading(self, reading.submission, partition)
+        after.attempts, after.blind = reading.attempts, reading.blind
+        after.redirects = reading.redirects
+        # An answer too large for its message breaks the stream: try it without company.
+        after.alone = reading.alone or told is LOST
+        after.last = told
+        if reading.tried is not None and reading.way is not None:
+            after.tried = (*reading.tried, reading.way.disk)
+        return after
+
+    def _go_on(self, reading: Reading, way: Way | None) -> None:
+        context, told = self._context, reading.last
+        assert told is not None
+        context.heed(told, reading.partition)
+        if reading.tried is not None and reading.tried.count(reading.tried[-1]) == 1:
+            # Another replica may answer; past the last one it is the coordinator's turn.
+            self.try_now(reading)
+            return
+        after = context.routes.way(reading.partition)
+        moved = after is not None and (
+            way is None or (after.disk, after.lane) != (way.disk, way.lane)
+        )
+        if moved and reading.redirects < _REDIRECTS:
+            reading.redirects += 1
+            context.counts.retries += 1
+            self.try_now(reading)
+            return
+        if told.reason is not Reason.OVERLOADED and not told.after_us:
+            context.ask_around(reading.partition, way if told.status is None else None)
+        self._wait(reading, told.after_us)
+
+    def _wait(self, reading: Reading, after_us: int) -> None:
+        context = self._context
+        epoch = context.routes.epoch(reading.partition)
+        reading.ticket = context.wait(reading, epoch, after_us, reading.blind)
+
+    def resume(self, reading: Reading, *, news: bool) -> None:
+        """A wait is over: another attempt, where the budget allows one."""
+        context = self._context
+        if reading.is_over or reading.attempts >= context.settings.all_attempts:
+            return
+        if not context.may_retry(news=news):
+            last = reading.last
+            if last is not None and last.reason is Reason.OVERLOADED and last.status is not None:
+                self._settle_all(reading, kv.Result(status=last.status))
+            else:
+                self._wait(reading, 0)
+            return
+        reading.redirects = 0
+        reading.blind += not news
+        if reading.tried is not None:
+            reading.tried = ()
+        self.try_now(reading)
+
+    # Hedging
+
+    def on_waiting(self, reading: Reading, age_us: int) -> None:
+        """An attempt is unanswered: hedge it when it is slow, ask others when it is silent."""
+        way, context = reading.way, self._context
+        if way is None or reading.is_over:
+            return
+        settings = context.settings
+        if not reading.asked and age_us >= way.lane.attempt_us:
+            reading.asked = True
+            for partition in self._partitions(reading):
+                context.ask_around(partition, way)
+        if reading.twins:
+            return
+        superseded = age_us >= settings.superseded_us and self._is_superseded(reading, way)
+        slow_us = max(way.lane.latency.p95_us, settings.hedge_least_us)
+        if superseded or age_us >= min(slow_us, way.lane.attempt_us):
+            self._hedge(reading, way, superseded=superseded)
+
+    def _partitions(self, reading: Reading) -> set[int]:
+        return {self._partition(reading, key) for key in reading.keys}
+
+    def _is_superseded(self, reading: Reading, way: Way) -> bool:
+        if not way.disk or reading.tried is not None:
+            return False
+        epoch_of = self._context.routes.epoch
+        return any(epoch_of(each).disk not in ("", way.disk) for each in self._partitions(reading))
+
+    def _hedge(self, reading: Reading, way: Way, *, superseded: bool) -> None:
+        """Try what is unanswered a second time, by partition where it has moved."""
+        context, submission = self._context, reading.submission
+        if not superseded and way.lane.is_full and self._same_way(reading, way):
+            return  # It would only queue behind the first.
+        if not superseded and not context.budget.take(context.clock.now_us()):
+            return
+        context.counts.hedges += 1
+        lanes: dict[Lane, Reading] = {}
+        for place, operation, key in zip(
+            reading.places, reading.operations, reading.keys, strict=True
+        ):
+            if submission.results[place] is not None:
+                continue
+            partition = self._partition(reading, key)
+            target = self._second_way(reading, partition)
+            if target is None:
+                continue
+            twin = lanes.get(target.lane)
+            if twin is None:
+                twin = lanes[target.lane] = Reading(self, submission, partition)
+                twin.way, twin.twins, twin.tried = target, [reading], reading.tried
+            elif twin.partition != partition:
+                twin.partition = -1
+            twin.add(place, operation, key)
+        for twin in lanes.values():
+            reading.twins.append(twin)
+            assert twin.way is not None
+            self._put(twin, twin.way)
+
+    def _second_way(self, reading: Reading, partition: int) -> Way | None:
+        routes = self._context.routes
+        if reading.tried is None or reading.way is None:
+            return routes.way(partition)
+        return routes.relaxed(partition, (*reading.tried, reading.way.disk))
+
+    def _same_way(self, reading: Reading, way: Way) -> bool:
+        for partition in self._partitions(reading):
+            second = self._second_way(reading, partition)
+            if second is not None and second.lane is not way.lane:
+                return False
+        return True
+
+    # The end
+
+    def expire(self, submission: Submission, place: int) -> None:
+        """The caller waits no longer; a read has no effect, so it was certainly not applied."""
+        submission.settle(place, failure(NotAppliedError("the read was not answered in time")))
+
+    def _settle_all(self, reading: Reading, result: kv.Result) -> None:
+        for place in reading.places:
+            reading.submission.settle(place, result)

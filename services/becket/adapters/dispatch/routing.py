@@ -1,0 +1,151 @@
+"""Which lane an operation takes: from a partition to the member that coordinates it.
+
+Owns the lanes, the addresses of members as far as they are known, and the choice among replicas for
+relaxed reads. Must not attempt anything. Invariant: a way that is kept is one of the newest route
+table; every change of the table, or of an address, makes them all anew.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+from becket.adapters.dispatch.lanes import Lane
+from becket.adapters.rpc.ring_view import RingView
+from becket.core.replication.versions import NO_EPOCH, Epoch
+from becket.core.ring.config import Disk
+
+AddressOf = Callable[[Disk], str | None]
+"""From a disk to host:port, None where it is not known."""
+
+
+class Way(NamedTuple):
+    """Where an attempt goes. ``epoch``: the newest one known to coordinate the partition."""
+
+    lane: Lane
+    disk: Disk
+    epoch: Epoch
+
+
+class Routes:
+    """The ways to all partitions."""
+
+    def __init__(
+        self,
+        view: RingView,
+        make_lane: Callable[[str], Lane],
+        rng: random.Random,
+        address_of: AddressOf | None = None,
+    ) -> None:
+        self.view = view
+        self.lanes: dict[str, Lane] = {}
+        self.fallback: Lane | None = None
+        """The router, for when members cannot be reached from here."""
+        self.weights: Mapping[Disk, float] = {}
+        """What the balancer says of members; 1.0 is the mean."""
+        self._make_lane = make_lane
+        self._rng = rng
+        self._address_of = address_of
+        self._ways: list[Way | None] = []
+        self._hints: dict[int, Disk] = {}
+        self._serial = -1
+
+    def address_of(self, disk: Disk) -> str | None:
+        """Where a member answers: by the directory first, else by what members have told."""
+        if self._address_of is not None:
+            found = self._address_of(disk)
+            if found:
+                return found
+        return self.view.addresses.get(disk)
+
+    def forget(self) -> None:
+        """Addresses may have changed: find every way anew."""
+        self._serial = -1
+
+    def epoch(self, partition: int) -> Epoch:
+        """The newest epoch that is known to coordinate the partition."""
+        return self.view.table.epochs.get(partition, NO_EPOCH)
+
+    def hint(self, partition: int, disk: Disk) -> None:
+        """A member named this one as coordinator without its epoch: believed until better news."""
+        self._hints[partition] = disk
+        if partition < len(self._ways):
+            self._ways[partition] = None
+
+    def way(self, partition: int) -> Way | None:
+        """The way to the coordinator, or to who is believed to be; None where none is known."""
+        table = self.view.table
+        if self._serial != table.serial:
+            self._renew()
+        ways = self._ways
+        if partition >= len(ways):
+            return None
+        found = ways[partition]
+        if found is None:
+            disk = self._hints.get(partition) or table.target(partition)
+            lane = self.lane_of(disk) if disk is not None else None
+            if lane is None or disk is None:
+                return self._fallback_way(partition)
+            found = ways[partition] = Way(lane, disk, self.epoch(partition))
+        if self.fallback is not None and not found.lane.is_reachable:
+            return self._fallback_way(partition)
+        return found
+
+    def _fallback_way(self, partition: int) -> Way | None:
+        if self.fallback is None or not self.fallback.is_reachable:
+            return None
+        return Way(self.fallback, "", self.epoch(partition))
+
+    def _renew(self) -> None:
+        table = self.view.table
+        self._serial = table.serial
+        self._hints.clear()
+        ring = table.ring
+        self._ways = [None] * (ring.partitions if ring is not None else 0)
+
+    def lane_of(self, disk: Disk) -> Lane | None:
+        """The lane to a member; None where its address is not known."""
+        address = self.address_of(disk)
+        return self.lane(address) if address else None
+
+    def lane(self, address: str) -> Lane:
+        """The lane to an address."""
+        found = self.lanes.get(address)
+        if found is None:
+            found = self.lanes[address] = self._make_lane(address)
+        return found
+
+    def relaxed(self, partition: int, tried: Collection[Disk]) -> Way | None:
+        """The better of two replicas for a relaxed read; the coordinator where none is left.
+
+        Better is what has less in flight x latency, by weight (DESIGN section 9).
+        """
+        epoch = self.epoch(partition)
+        ways = []
+        for disk in self.view.table.candidates(partition):
+            if disk not in tried:
+                lane = self.lane_of(disk)
+                if lane is not None and lane.is_reachable:
+                    ways.append(Way(lane, disk, epoch))
+        if len(ways) > 2:
+            ways = self._rng.sample(ways, 2)
+        if not ways:
+            return self.way(partition)
+        return min(ways, key=self._cost)
+
+    def _cost(self, way: Way) -> float:
+        lane = way.lane
+        weight = max(self.weights.get(way.disk, 1.0), 0.01)
+        return (lane.in_flight_operations + 1) * lane.latency.mean_us / weight
+
+    def unused(self) -> list[Lane]:
+        """Take out the lanes to addresses that no member of the ring has any more."""
+        ring = self.view.ring
+        if ring is None:
+            return []
+        known = {self.address_of(member.disk) for member in ring.members}
+        gone = [
+            address for address, lane in self.lanes.items() if address not in known and lane.is_idle
+        ]
+        return [self.lanes.pop(address) for address in gone]

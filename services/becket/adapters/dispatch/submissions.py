@@ -1,0 +1,146 @@
+"""One caller's list of operations, from its arrival to its results.
+
+Owns the results as they come, in the order of the list, and the one future that the caller waits
+for. Must not know where operations go. Invariants: a place is settled once, the first time counts;
+when every place is settled, or the caller has gone, the submission is over and forgets everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from becket.api.v1 import key_value_pb2 as kv
+from becket.core.replication.versions import Version
+
+if TYPE_CHECKING:
+    from becket.adapters.dispatch.calls import Calling
+
+Results = list[kv.Result]
+
+
+class Submission:
+    """A list of operations under way."""
+
+    __slots__ = (
+        "_on_over",
+        "count",
+        "deadline_us",
+        "future",
+        "left",
+        "operations",
+        "parts",
+        "results",
+    )
+
+    def __init__(
+        self,
+        operations: Sequence[kv.Operation],
+        deadline_us: int,
+        future: asyncio.Future[Results],
+        on_over: Callable[[Submission], None],
+    ) -> None:
+        self.operations = operations
+        self.deadline_us = deadline_us
+        self.future = future
+        self.results: list[kv.Result | None] = [None] * len(operations)
+        self.count = self.left = len(operations)
+        self.parts: list[Part] = []
+        self._on_over = on_over
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is waited for any more."""
+        return not self.left
+
+    def settle(self, place: int, result: kv.Result) -> None:
+        """Take the result of one operation; any but the first one is dropped."""
+        if self.left and self.results[place] is None:
+            self.results[place] = result
+            self.left -= 1
+            if not self.left:
+                self._end(self.results)
+
+    def settle_all(self, places: Sequence[int], results: Sequence[kv.Result]) -> None:
+        """Take the results of several operations."""
+        for place, result in zip(places, results, strict=True):
+            self.settle(place, result)
+
+    def abandon(self) -> None:
+        """The caller has gone: nothing is waited for."""
+        if self.left:
+            self.left = 0
+            self._end(None)
+
+    def _end(self, results: list[kv.Result | None] | None) -> None:
+        self.results = []
+        self.operations = ()
+        self.parts = []
+        if results is not None and not self.future.done():
+            self.future.set_result(results)  # type: ignore[arg-type]  # no place is None now
+        self._on_over(self)
+
+
+class Part:
+    """The operations of one submission that belong together: one key, one identity, list order.
+
+    ``then`` is what must follow on the same key, in the order of the list, where one list names
+    several identities for one key. ``alone``: it was refused in company and is to be tried by
+    itself.
+    """
+
+    __slots__ = (
+        "alone",
+        "calling",
+        "identity",
+        "key",
+        "operations",
+        "partition",
+        "places",
+        "submission",
+        "then",
+    )
+
+    def __init__(
+        self, submission: Submission, key: bytes, partition: int, identity: Identity | None
+    ) -> None:
+        self.submission = submission
+        self.key = key
+        self.partition = partition
+        self.identity = identity
+        self.places: list[int] = []
+        self.operations: list[kv.Operation] = []
+        self.then: Part | None = None
+        self.calling: Calling | None = None
+        self.alone = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for its results."""
+        submission = self.submission
+        return not submission.left or submission.results[self.places[0]] is not None
+
+    def settle(self, results: Sequence[kv.Result]) -> None:
+        """Give the caller its results."""
+        self.submission.settle_all(self.places, results)
+
+    def fail(self, result: kv.Result) -> None:
+        """Give the caller one result for all of its operations here."""
+        for place in self.places:
+            self.submission.settle(place, result)
+
+
+class Identity:
+    """What a caller says of itself in a write (R32): a request id, or an operation id of its own.
+
+    ``number`` 0 stands for a request id: the stamp is the dispatcher's to choose.
+    """
+
+    __slots__ = ("number", "retry", "session", "stamp")
+
+    def __init__(self, session: str, number: int, stamp: Version, *, retry: bool) -> None:
+        self.session = session
+        self.number = number
+        self.stamp = stamp
+        self.retry = retry

@@ -1,0 +1,1 @@
+"""Tests of the dispatch package against fake members."""

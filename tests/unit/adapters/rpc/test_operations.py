@@ -1,0 +1,192 @@
+"""Bad input is refused with the path of its field, as the proto names it."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from becket.adapters.rpc.errors import from_status
+from becket.adapters.rpc.operations import (
+    ANY_AGE,
+    NOBODY,
+    Caller,
+    Request,
+    parse,
+    parse_batch,
+    result_to_proto,
+)
+from becket.adapters.rpc.rings import version_to_bytes
+from becket.api.v1 import key_value_pb2 as kv
+from becket.api.v1 import types_pb2
+from becket.core.errors import (
+    BecketError,
+    BugError,
+    ConditionFailedError,
+    CounterOverflowError,
+    InvalidInputError,
+    NotACounterError,
+)
+from becket.core.limits import Limits
+from becket.core.replication.cells import Kind, Operation, Result, Verdict
+from becket.core.replication.versions import ZERO, Epoch, Version
+
+LIMITS = Limits()
+V = Version(Epoch(3, "d1", 2), 7)
+PUT = Operation(Kind.PUT)
+BIG = b"v" * (LIMITS.value_bytes + 1)
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (kv.GetRequest(), "key"),
+        (kv.GetRequest(key=b"k" * 4097), "key"),
+        (kv.GetRequest(key=b"k", consistency=9), "consistency"),  # type: ignore[arg-type]
+        (kv.GetRequest(key=b"k", max_staleness=Duration(seconds=1)), "max_staleness"),
+        (kv.GetRequest(key=b"k", consistency=2, max_staleness=Duration()), "max_staleness"),  # type: ignore[arg-type]
+        (kv.PutRequest(key=b"k", value=BIG), "value"),
+        (kv.PutRequest(key=b"k", ttl=Duration()), "ttl"),
+        (kv.PutRequest(key=b"k", ttl=Duration(seconds=-1)), "ttl"),
+        (kv.PutRequest(key=b"k", ttl=Duration(seconds=10**11)), "ttl"),
+        (kv.PutRequest(key=b"k", if_version=b"garbage"), "if_version"),
+        (kv.PutRequest(key=b"k", if_absent=True, if_version=version_to_bytes(V)), "if_absent"),
+        (kv.PutRequest(key=b"k", request_id="x" * 65), "request_id"),
+        (kv.PutRequest(key=b"k", request_id="ж" * 33), "request_id"),
+        (kv.PutRequest(key=b"k", retry=True), "retry"),
+        (
+            kv.DeleteRequest(key=b"k", operation_id=types_pb2.OperationId()),
+            "operation_id.session_id",
+        ),
+        (
+            kv.IncrementRequest(key=b"k", operation_id=types_pb2.OperationId(session_id="s")),
+            "operation_id.number",
+        ),
+        (
+            kv.PutRequest(
+                key=b"k",
+                request_id="r",
+                operation_id=types_pb2.OperationId(session_id="s", number=1),
+            ),
+            "request_id",
+        ),
+    ],
+)
+def test_bad_input_names_its_field(request_: Request, field: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        parse(request_, LIMITS)
+    assert caught.value.field == field
+    with pytest.raises(InvalidInputError) as caught:
+        parse(request_, LIMITS, "operations[3].put")
+    assert caught.value.field == f"operations[3].put.{field}"
+
+
+def test_a_put_with_everything() -> None:
+    request = kv.PutRequest(
+        key=b"k",
+        value=b"v",
+        ttl=Duration(nanos=1),
+        if_version=version_to_bytes(V),
+        retry=True,
+        operation_id=types_pb2.OperationId(session_id="s", number=4),
+    )
+    parsed = parse(request, LIMITS)
+    # Part of a millisecond counts as a whole one: nothing expires before its time.
+    assert parsed.operation == Operation(Kind.PUT, b"v", 1, if_version=V)
+    assert parsed.caller == Caller("s", 4, ZERO, retry=True)
+
+
+def test_r32_a_request_id_is_a_session_without_stamps() -> None:
+    parsed = parse(kv.DeleteRequest(key=b"k", request_id="r"), LIMITS)
+    assert parsed.caller == Caller("r", 1, None, retry=False)
+    assert parse(kv.DeleteRequest(key=b"k"), LIMITS).caller == NOBODY
+
+
+@pytest.mark.parametrize(
+    ("request_", "staleness_us"),
+    [
+        (kv.GetRequest(key=b"k"), -1),
+        (kv.GetRequest(key=b"k", consistency=1), -1),  # type: ignore[arg-type]
+        (kv.GetRequest(key=b"k", consistency=2), 5_000_000),  # type: ignore[arg-type]
+        (kv.GetRequest(key=b"k", consistency=2, max_staleness=Duration(nanos=1500)), 2),  # type: ignore[arg-type]
+        (kv.GetRequest(key=b"k", consistency=3), ANY_AGE),  # type: ignore[arg-type]
+    ],
+)
+def test_consistency(request_: kv.GetRequest, staleness_us: int) -> None:
+    assert parse(request_, LIMITS).staleness_us == staleness_us
+
+
+def test_a_batch_is_refused_as_a_whole() -> None:
+    get = kv.Operation(get=kv.GetRequest(key=b"k"))
+    assert len(parse_batch([get] * 1000, LIMITS)) == 1000
+    for batch, field in (
+        ([], "operations"),
+        ([get] * 1001, "operations"),
+        ([get, kv.Operation()], "operations[1]"),
+        ([get, kv.Operation(delete=kv.DeleteRequest())], "operations[1].delete.key"),
+        ([kv.Operation(put=kv.PutRequest(key=b"k", value=b"v" * (1 << 20)))] * 5, "operations"),
+    ):
+        with pytest.raises(InvalidInputError) as caught:
+            parse_batch(batch, LIMITS)
+        assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("operation", "result", "told"),
+    [
+        (Operation(Kind.GET), Result(Verdict.ABSENT), kv.Result(get=kv.GetResponse())),
+        (
+            Operation(Kind.GET),
+            Result(Verdict.DONE, V, b"v"),
+            kv.Result(
+                get=kv.GetResponse(
+                    entry=kv.Entry(key=b"k", value=b"v", version=version_to_bytes(V))
+                )
+            ),
+        ),
+        (PUT, Result(Verdict.DONE, V), kv.Result(put=kv.PutResponse(version=version_to_bytes(V)))),
+        (
+            Operation(Kind.DELETE),
+            Result(Verdict.DONE),
+            kv.Result(delete=kv.DeleteResponse(deleted=True)),
+        ),
+        (
+            Operation(Kind.DELETE),
+            Result(Verdict.ABSENT),
+            kv.Result(delete=kv.DeleteResponse(deleted=False)),
+        ),
+        (
+            Operation(Kind.INCREMENT, delta=1),
+            Result(Verdict.DONE, V, b"-5"),
+            kv.Result(increment=kv.IncrementResponse(value=-5, version=version_to_bytes(V))),
+        ),
+    ],
+)
+def test_results(operation: Operation, result: Result, told: kv.Result) -> None:
+    assert result_to_proto(b"k", operation, result) == told
+
+
+def test_expiry_is_told_to_the_millisecond() -> None:
+    result = Result(Verdict.DONE, V, b"v", 1_700_000_000_123)
+    entry = result_to_proto(b"k", Operation(Kind.GET), result).get.entry
+    assert entry.expire_time.ToMilliseconds() == 1_700_000_000_123
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"),
+    [
+        (Result(Verdict.CONDITION_FAILED, V), ConditionFailedError),
+        (Result(Verdict.CONDITION_FAILED), ConditionFailedError),
+        (Result(Verdict.NOT_A_NUMBER, V), NotACounterError),
+        (Result(Verdict.OUT_OF_RANGE, V), CounterOverflowError),
+    ],
+)
+def test_verdicts_that_are_errors(result: Result, kind: type[BecketError]) -> None:
+    error = from_status(result_to_proto(b"k", PUT, result).status)
+    assert type(error) is kind
+    if isinstance(error, ConditionFailedError):
+        assert bool(error.version) is (result.version is not None)
+
+
+def test_a_put_without_a_version_is_a_bug() -> None:
+    with pytest.raises(BugError):
+        result_to_proto(b"k", PUT, Result(Verdict.DONE))

@@ -1,0 +1,121 @@
+"""Every message of the core crosses the wire unchanged."""
+
+from __future__ import annotations
+
+import pytest
+
+from becket.adapters.rpc import peers
+from becket.api.v1 import replica_pb2 as pb
+from becket.core.replication.cells import Cell, Record, Result, Verdict
+from becket.core.replication.messages import (
+    Accept,
+    Check,
+    Claim,
+    ClaimReply,
+    Compare,
+    CopyIn,
+    Drop,
+    HandOver,
+    ListKeys,
+    Message,
+    Prepare,
+    ReadKey,
+    Release,
+    Reply,
+    SetFloor,
+    Status,
+    WouldPromise,
+    WouldReply,
+)
+from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
+from becket.core.ring.config import Config
+
+E1, E2 = Epoch(4, "d1", 2), Epoch(5, "d2", 1)
+V = Version(E1, 9)
+FINAL = Config(3, ("d1", "d2"), None, (("d1", 1), ("d2", 3)))
+JOINT = FINAL.begin(("d2", "d3"))
+RECORD = Record("s", 3, (Result(Verdict.DONE, V, b"1"),), V, 77)
+CELL = Cell(V, V, b"value", 123, (RECORD,), ZERO)
+TOMB = Cell(V, Version(E1, 2), None, 0, (), Version(E1, 1))
+HEAD = (7, 3, E1, 1 << 40)
+
+MESSAGES: list[Message] = [
+    WouldPromise(*HEAD),
+    WouldReply(*HEAD, True, 0, None, NO_EPOCH),
+    WouldReply(*HEAD, False, 120_000, JOINT, E2),
+    Prepare(*HEAD, FINAL, None),
+    Prepare(*HEAD, JOINT, E2),
+    Accept(*HEAD, None, b"k", CELL, 0),
+    Accept(*HEAD, JOINT, b"k", TOMB, 1 << 33),
+    CopyIn(*HEAD, None, b"k", CELL),
+    ReadKey(*HEAD, FINAL, b"k"),
+    Check(*HEAD, None),
+    ListKeys(*HEAD, None, -1, None),
+    ListKeys(*HEAD, None, 0, b""),
+    ListKeys(*HEAD, None, 63, b"k"),
+    Compare(*HEAD, None),
+    SetFloor(*HEAD, None, V),
+    Drop(*HEAD, None, b"k", V),
+    Release(7, E1),
+    HandOver(7, 3, E1, FINAL),
+    Reply(*HEAD, Status.OK, ZERO),
+    Reply(*HEAD, Status.OK, V, cell=CELL, digests=(1, None, 2**128 - 1)),
+    Reply(*HEAD, Status.OK, V, keys=((b"a", V), (b"b", ZERO)), more=True),
+    Reply(*HEAD, Status.GEN, V, config=JOINT),
+    Reply(*HEAD, Status.EPOCH, V, promised=E2),
+    Reply(*HEAD, Status.LEASE, V, number=250_000),
+    Reply(*HEAD, Status.CORRUPT, V, number=(1 << 32) + 5),
+    Reply(*HEAD, Status.BEHIND, ZERO),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
+def test_there_and_back(message: Message) -> None:
+    entry = peers.to_proto(message)  # type: ignore[arg-type]
+    again = pb.PeerMessage.FromString(entry.SerializeToString())
+    assert peers.from_protos([again]) == [message]
+
+
+def test_every_kind_of_message_is_tried() -> None:
+    kinds = {entry.WhichOneof("body") for entry in map(peers.to_proto, MESSAGES)}  # type: ignore[arg-type]
+    assert kinds == {field.name for field in pb.PeerMessage.DESCRIPTOR.oneofs[0].fields}
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Claim(1, 2**64 - 1, None, 400_000, 5, bounded=True),
+        Claim(2, 0, (), 0, 5, bounded=False),
+        Claim(3, 9, ((1, 2, E1), (5, 1, E2)), 0, 5, bounded=False),
+    ],
+)
+def test_claims(claim: Claim) -> None:
+    sent = pb.Claim.FromString(peers.claim_to_proto(claim).SerializeToString())
+    assert peers.claim_from_proto(sent) == claim
+
+
+def test_claim_replies() -> None:
+    reply = ClaimReply(1, 400_000, False, (1, 2), 77, (3,), (4, 5))
+    sent = pb.ClaimReply.FromString(peers.claim_reply_to_proto(reply).SerializeToString())
+    assert peers.claim_reply_from_proto(sent) == reply
+
+
+def broken() -> list[pb.PeerMessage]:
+    nothing = pb.PeerMessage(partition=1)
+    damaged = peers.to_proto(Accept(*HEAD, None, b"k", CELL, 0))
+    damaged.accept.cell.content = damaged.accept.cell.content[:-1]
+    other = peers.to_proto(CopyIn(*HEAD, None, b"k", CELL))
+    other.copy_in.cell.version.sequence += 1
+    twice = peers.to_proto(Prepare(*HEAD, FINAL, None))
+    twice.config.old_disk_ids.append("d1")
+    empty = peers.to_proto(Prepare(*HEAD, FINAL, None))
+    empty.ClearField("config")
+    status = peers.to_proto(Reply(*HEAD, Status.OK, ZERO))
+    status.reply.status = 99  # type: ignore[assignment]
+    return [nothing, damaged, other, twice, empty, status]
+
+
+@pytest.mark.parametrize("entry", broken(), ids=lambda e: str(e.WhichOneof("body")))
+def test_what_cannot_be_read_is_refused(entry: pb.PeerMessage) -> None:
+    with pytest.raises(peers.PeerMessageError):
+        peers.from_protos([entry])

@@ -1,0 +1,1 @@
+"""Tests of load: sketches, weights, wide keys."""

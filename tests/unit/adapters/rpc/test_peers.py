@@ -41,8 +41,8 @@ HEAD = (7, 3, E1, 1 << 40)
 
 MESSAGES: list[Message] = [
     WouldPromise(*HEAD),
-    WouldReply(*HEAD, True, 0, None, NO_EPOCH),
-    WouldReply(*HEAD, False, 120_000, JOINT, E2),
+    WouldReply(*HEAD, yes=True, wait_us=0, config=None, promised=NO_EPOCH),
+    WouldReply(*HEAD, yes=False, wait_us=120_000, config=JOINT, promised=E2),
     Prepare(*HEAD, FINAL, None),
     Prepare(*HEAD, JOINT, E2),
     Accept(*HEAD, None, b"k", CELL, 0),
@@ -95,7 +95,9 @@ def test_claims(claim: Claim) -> None:
 
 
 def test_claim_replies() -> None:
-    reply = ClaimReply(1, 400_000, False, (1, 2), 77, (3,), (4, 5))
+    reply = ClaimReply(
+        1, 400_000, unknown=False, except_=(1, 2), clock_us=77, level=(3,), bounded=()
+    )
     sent = pb.ClaimReply.FromString(peers.claim_reply_to_proto(reply).SerializeToString())
     assert peers.claim_reply_from_proto(sent) == reply
 

@@ -5,24 +5,28 @@ for, as far as a caller can see; and a clock that only a test moves. Must not be
 wants to go wrong, it scripts.
 """
 
+# ruff: noqa: ARG002, N802 - the generated servicer names its methods and their parameters
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Self
 
 import grpc
+from grpc_status import rpc_status
 
 from becket.adapters.rpc.errors import to_status
 from becket.adapters.rpc.rings import coordinator_to_proto, ring_to_proto, version_to_proto
+from becket.api.v1 import errors_pb2, key_value_pb2_grpc, ring_pb2, ring_pb2_grpc, types_pb2
 from becket.api.v1 import key_value_pb2 as kv
-from becket.api.v1 import key_value_pb2_grpc, ring_pb2, ring_pb2_grpc
 from becket.core.errors import BecketError, ConditionFailedError, WrongMemberError
 from becket.core.replication.versions import Epoch, Version
 from becket.core.ring.config import first_config
 from becket.core.ring.members import Member
 from becket.core.ring.ring import Ring
 
+Context = grpc.aio.ServicerContext[Any, Any]
+Write = kv.PutRequest | kv.DeleteRequest | kv.IncrementRequest
 Script = Callable[["FakeMember", kv.PipelineRequest], "kv.PipelineResponse | None"]
 """Answers a batch; None: never."""
 
@@ -51,10 +55,10 @@ class FakeClock:
                 callback()
 
 
-async def eventually(condition: Callable[[], object], what: str = "it") -> None:
+async def eventually(condition: Callable[[], object]) -> None:
     """Wait until ``condition`` holds; fail after 5 s."""
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is awaited is on the other side of a socket
             await asyncio.sleep(0.001)
 
 
@@ -109,8 +113,8 @@ class FakeMember(key_value_pb2_grpc.KeyValueServiceServicer, ring_pb2_grpc.RingS
 
     # KeyValueService
 
-    async def Pipeline(  # type: ignore[override]  # noqa: N802
-        self, request_iterator: AsyncIterator[kv.PipelineRequest], context: Any
+    async def Pipeline(
+        self, request_iterator: AsyncIterator[kv.PipelineRequest], context: Context
     ) -> AsyncIterator[kv.PipelineResponse]:
         self.streams += 1
         answers: asyncio.Queue[kv.PipelineResponse | None] = asyncio.Queue()
@@ -146,7 +150,7 @@ class FakeMember(key_value_pb2_grpc.KeyValueServiceServicer, ring_pb2_grpc.RingS
             stamp.version.CopyFrom(version_to_proto(self.cluster.stamp(partition)))
         return answer
 
-    async def Scan(self, request: kv.ScanRequest, context: Any) -> kv.ScanResponse:  # type: ignore[override]  # noqa: N802
+    async def Scan(self, request: kv.ScanRequest, context: Context) -> kv.ScanResponse:
         self.scans.append(request)
         ring = self.cluster.ring
         for partition in request.partitions:
@@ -165,26 +169,48 @@ class FakeMember(key_value_pb2_grpc.KeyValueServiceServicer, ring_pb2_grpc.RingS
         more = found[size - 1].key if len(found) > size else b""
         return kv.ScanResponse(entries=found[:size], next_page_token=more)
 
+    async def Get(self, request: kv.GetRequest, context: Context) -> kv.GetResponse:
+        raise NotImplementedError
+
+    async def Put(self, request: kv.PutRequest, context: Context) -> kv.PutResponse:
+        raise NotImplementedError
+
+    async def Delete(self, request: kv.DeleteRequest, context: Context) -> kv.DeleteResponse:
+        raise NotImplementedError
+
+    async def Increment(
+        self, request: kv.IncrementRequest, context: Context
+    ) -> kv.IncrementResponse:
+        raise NotImplementedError
+
+    async def Batch(self, request: kv.BatchRequest, context: Context) -> kv.BatchResponse:
+        raise NotImplementedError
+
     # RingService
 
+    async def Explain(
+        self, request: ring_pb2.ExplainRequest, context: Context
+    ) -> ring_pb2.ExplainResponse:
+        raise NotImplementedError
+
     async def GetRing(
-        self, request: ring_pb2.GetRingRequest, context: Any
-    ) -> ring_pb2.GetRingResponse:  # type: ignore[override]  # noqa: N802,E501
+        self, request: ring_pb2.GetRingRequest, context: Context
+    ) -> ring_pb2.GetRingResponse:
         self.asked.append("GetRing")
         return ring_pb2.GetRingResponse(
             ring=self.cluster.ring_proto(), coordinators=self.cluster.coordinator_protos()
         )
 
     async def Locate(
-        self, request: ring_pb2.LocateRequest, context: Any
-    ) -> ring_pb2.LocateResponse:  # type: ignore[override]  # noqa: N802,E501
+        self, request: ring_pb2.LocateRequest, context: Context
+    ) -> ring_pb2.LocateResponse:
         self.asked.append("Locate")
         answer = ring_pb2.LocateResponse(partition=request.partition)
         answer.coordinator.CopyFrom(self.cluster.coordinator_proto(request.partition))
         return answer
 
-    async def WatchRing(  # type: ignore[override]  # noqa: N802
-        self, request: ring_pb2.WatchRingRequest, context: Any
+    async def WatchRing(
+        self, request: ring_pb2.WatchRingRequest, context: Context
     ) -> AsyncIterator[ring_pb2.WatchRingResponse]:
         serial = -1
         while True:
@@ -197,9 +223,7 @@ class FakeMember(key_value_pb2_grpc.KeyValueServiceServicer, ring_pb2_grpc.RingS
             await self.cluster.changed.wait()
 
 
-async def _abort(context: Any, error: BecketError) -> None:
-    from grpc_status import rpc_status
-
+async def _abort(context: Context, error: BecketError) -> None:
     await context.abort_with_status(rpc_status.to_status(to_status(error)))
 
 
@@ -232,7 +256,7 @@ class FakeCluster:
         """While it is not set, no watch says anything."""
         self.told.set()
 
-    async def __aenter__(self) -> FakeCluster:
+    async def __aenter__(self) -> Self:
         for member in self.members.values():
             await member.start()
         return self
@@ -250,7 +274,7 @@ class FakeCluster:
 
     def keys(self, disk: str, count: int) -> list[bytes]:
         """Keys that this member coordinates."""
-        found = []
+        found: list[bytes] = []
         number = 0
         while len(found) < count:
             key = b"key%d" % number
@@ -284,16 +308,16 @@ class FakeCluster:
     def stamp(self, partition: int) -> Version:
         return Version(self.epoch(partition), self.sequences[partition])
 
-    def ring_proto(self) -> Any:
+    def ring_proto(self) -> types_pb2.Ring:
         addresses = {m.name: self.members[m.disk].address for m in self.ring.members}
         return ring_to_proto(self.ring, addresses.get)
 
-    def coordinator_proto(self, partition: int) -> Any:
+    def coordinator_proto(self, partition: int) -> types_pb2.Coordinator:
         disk = self.coordinators[partition]
         name, address = self.ring.name_of(disk), self.members[disk].address
         return coordinator_to_proto(partition, self.epoch(partition), name, address)
 
-    def coordinator_protos(self) -> list[Any]:
+    def coordinator_protos(self) -> list[types_pb2.Coordinator]:
         return [self.coordinator_proto(partition) for partition in self.coordinators]
 
     # Executing
@@ -320,22 +344,17 @@ class FakeCluster:
             operation.get.consistency > 1 for operation in operations
         ):
             return [self.wrong_member(partition)] * len(operations)
-        ids = {
-            (request.operation_id.session_id, request.operation_id.number)
-            for operation in operations
-            if (kind := operation.WhichOneof("operation")) is not None and kind != "get"
-            for request in [getattr(operation, kind)]
-        }
+        writes = [write for each in operations if (write := write_of(each)) is not None]
+        ids = {(write.operation_id.session_id, write.operation_id.number) for write in writes}
         assert len(ids) <= 1, "the writes of one key in one batch are one operation"
-        if ids:
-            session, number = next(iter(ids))
+        for session, number in ids:
             assert session and number
             record = self.records.get((key, session))
             if record is not None and record[0] == number:
                 return record[1]
             assert record is None or record[0] < number
         results = [self._apply(key, operation) for operation in operations]
-        if ids:
+        for session, number in ids:
             self.sequences[partition] += 1
             self.records[key, session] = (number, results)
         return results
@@ -344,8 +363,6 @@ class FakeCluster:
         """The refusal of a member that does not coordinate."""
         status = to_status(WrongMemberError(partition))
         if hint:
-            from becket.api.v1 import errors_pb2
-
             detail = errors_pb2.WrongMember(
                 partition=partition, coordinator=self.coordinator_proto(partition)
             )
@@ -375,13 +392,27 @@ class FakeCluster:
         return kv.Result(increment=kv.IncrementResponse(value=total, version=version))
 
 
-def get(key: bytes, **fields: Any) -> kv.Operation:
-    return kv.Operation(get=kv.GetRequest(key=key, **fields))
+def get(
+    key: bytes, consistency: kv.Consistency.ValueType = kv.CONSISTENCY_LINEARIZABLE
+) -> kv.Operation:
+    return kv.Operation(get=kv.GetRequest(key=key, consistency=consistency))
 
 
-def put(key: bytes, value: bytes = b"v", **fields: Any) -> kv.Operation:
-    return kv.Operation(put=kv.PutRequest(key=key, value=value, **fields))
+def put(
+    key: bytes, value: bytes = b"v", *, request_id: str = "", retry: bool = False
+) -> kv.Operation:
+    request = kv.PutRequest(key=key, value=value, request_id=request_id, retry=retry)
+    return kv.Operation(put=request)
 
 
-def increment(key: bytes, delta: int = 1, **fields: Any) -> kv.Operation:
-    return kv.Operation(increment=kv.IncrementRequest(key=key, delta=delta, **fields))
+def increment(key: bytes, delta: int = 1) -> kv.Operation:
+    return kv.Operation(increment=kv.IncrementRequest(key=key, delta=delta))
+
+
+def write_of(operation: kv.Operation) -> Write | None:
+    """The write in an operation; None for a read."""
+    kind = operation.WhichOneof("operation")
+    if kind is None or kind == "get":
+        return None
+    write: Write = getattr(operation, kind)
+    return write

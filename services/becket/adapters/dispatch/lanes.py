@@ -161,6 +161,12 @@ class Lane:
         """Whether a parcel put now would have to wait for an answer to another."""
         return len(self._in_flight) >= self._settings.window
 
+    def cost(self) -> float:
+        """How long one more operation would probably take, in relation to other lanes."""
+        if not self.in_flight_operations:
+            return self.latency.expected_us(self._clock.now_us())
+        return (self.in_flight_operations + 1) * self.latency.mean_us
+
     def put(self, parcel: Parcel) -> None:
         """Queue a parcel for the next batch.
 
@@ -345,7 +351,8 @@ class Lane:
         batch = self._in_flight.pop(response.batch_id, None)
         if batch is None:
             return
-        self.latency.note(self._clock.now_us() - batch.sent_us)
+        now_us = self._clock.now_us()
+        self.latency.note(now_us - batch.sent_us, now_us)
         self._listener.on_answer(list(response.stamps))
         refused = response.status if response.HasField("status") else None
         results = list(response.results)

@@ -20,9 +20,19 @@ class Latency:
         """Of the last samples, renewed every 16 of them; 0 while there are fewer."""
         self._samples: list[int] = []
         self._at = 0
+        self._noted_us = 0
 
-    def note(self, took_us: int) -> None:
+    def expected_us(self, now_us: int) -> float:
+        """The smoothed mean, halved for each second without a sample.
+
+        Else a lane that was slow once would never be tried again, and never seem better.
+        """
+        idle_s = min((now_us - self._noted_us) / 1e6, 30.0)
+        return self.mean_us if idle_s < 1 else self.mean_us / 2**idle_s
+
+    def note(self, took_us: int, now_us: int) -> None:
         """Take one sample."""
+        self._noted_us = now_us
         self.mean_us += _WEIGHT * (took_us - self.mean_us)
         if len(self._samples) < SAMPLES:
             self._samples.append(took_us)

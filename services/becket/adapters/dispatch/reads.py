@@ -5,8 +5,8 @@ comes back without an answer goes on by partition: to the coordinator that a ref
 next replica for a relaxed read, otherwise when news comes or a back-off ends. A linearizable read
 that is slow is tried a second time, beside the first; the first answer counts.
 
-Owns the attempts of reads. Invariant: a twin is never hedged again, and while one of two twins is
-open the end of the other changes nothing.
+Owns the attempts of reads. Invariant: what another open attempt covers, the end of one attempt does
+not start again.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from becket.core.replication.cells import Reason
 from becket.core.ring.config import Disk
 
 _REDIRECTS = 3
+_FAMILY = 8
+"""At most so many attempts at the same reads are open side by side."""
 
 
 class Reading(Parcel):
@@ -45,6 +47,7 @@ class Reading(Parcel):
         "asked",
         "attempts",
         "blind",
+        "family",
         "last",
         "partition",
         "places",
@@ -53,7 +56,6 @@ class Reading(Parcel):
         "submission",
         "ticket",
         "tried",
-        "twins",
         "way",
     )
 
@@ -64,7 +66,8 @@ class Reading(Parcel):
         self.partition = partition
         self.places: list[int] = []
         self.way: Way | None = None
-        self.twins: list[Reading] = []
+        self.family: list[Reading] = [self]
+        """This attempt and those beside it, the oldest first; one list for all of them."""
         self.asked = False
         self.attempts = 0
         self.blind = 0
@@ -197,7 +200,7 @@ class Reads:
     def on_failed(self, reading: Reading, failed: list[tuple[int, Told]]) -> None:
         """Some reads got no answer; each partition goes on by itself."""
         submission = reading.submission
-        twins = [twin for twin in reading.twins if twin.is_open or twin.ticket is not None]
+        twins = [twin for twin in reading.family if twin is not reading and twin.is_open]
         elsewhere = {place for twin in twins for place in twin.places}
         if not submission.left:
             return
@@ -293,51 +296,40 @@ class Reads:
             reading.asked = True
             for partition in self._partitions(reading):
                 context.ask_around(partition, way)
-        if reading.twins:
+        family = [each for each in reading.family if each.is_open]
+        if family[0] is not reading:
             return
-        superseded = age_us >= settings.superseded_us and self._is_superseded(reading, way)
         slow_us = max(way.lane.latency.p95_us, settings.hedge_least_us)
-        if superseded or age_us >= min(slow_us, way.lane.attempt_us):
-            self._hedge(reading, way, superseded=superseded)
+        if len(reading.family) == 1 and age_us >= min(slow_us, way.lane.attempt_us):
+            self._hedge(reading, way)
+        elif reading.tried is None and age_us >= settings.superseded_us:
+            self._follow(reading, family)
+
+    def _follow(self, reading: Reading, family: list[Reading]) -> None:
+        """Another coordinator is known, and none of the open attempts is made there."""
+        lanes = {each.way.lane for each in family if each.way is not None}
+        routes = self._context.routes
+        ways = {each: routes.way(each) for each in self._partitions(reading)}
+        moved = {p: way for p, way in ways.items() if way is not None and way.lane not in lanes}
+        if moved and len(reading.family) < _FAMILY:
+            self._context.counts.retries += 1
+            self._send_twins(reading, moved)
 
     def _partitions(self, reading: Reading) -> set[int]:
         return {self._partition(reading, key) for key in reading.keys}
 
-    def _is_superseded(self, reading: Reading, way: Way) -> bool:
-        if not way.disk or reading.tried is not None:
-            return False
-        epoch_of = self._context.routes.epoch
-        return any(epoch_of(each).disk not in ("", way.disk) for each in self._partitions(reading))
-
-    def _hedge(self, reading: Reading, way: Way, *, superseded: bool) -> None:
-        """Try what is unanswered a second time, by partition where it has moved."""
-        context, submission = self._context, reading.submission
-        if not superseded and way.lane.is_full and self._same_way(reading, way):
-            return  # It would only queue behind the first.
-        if not superseded and not context.budget.take(context.clock.now_us()):
-            return
-        context.counts.hedges += 1
-        lanes: dict[Lane, Reading] = {}
-        for place, operation, key in zip(
-            reading.places, reading.operations, reading.keys, strict=True
-        ):
-            if submission.results[place] is not None:
-                continue
-            partition = self._partition(reading, key)
-            target = self._second_way(reading, partition)
-            if target is None:
-                continue
-            twin = lanes.get(target.lane)
-            if twin is None:
-                twin = lanes[target.lane] = Reading(self, submission, partition)
-                twin.way, twin.twins, twin.tried = target, [reading], reading.tried
-            elif twin.partition != partition:
-                twin.partition = -1
-            twin.add(place, operation, key)
-        for twin in lanes.values():
-            reading.twins.append(twin)
-            assert twin.way is not None
-            self._put(twin, twin.way)
+    def _hedge(self, reading: Reading, way: Way) -> None:
+        """Try what is unanswered a second time."""
+        context = self._context
+        ways: dict[int, Way] = {}
+        for partition in self._partitions(reading):
+            second = self._second_way(reading, partition)
+            # In a full lane it would only queue behind the first.
+            if second is not None and not (second.lane is way.lane and way.lane.is_full):
+                ways[partition] = second
+        if ways and context.budget.take(context.clock.now_us()):
+            context.counts.hedges += 1
+            self._send_twins(reading, ways)
 
     def _second_way(self, reading: Reading, partition: int) -> Way | None:
         routes = self._context.routes
@@ -345,12 +337,28 @@ class Reads:
             return routes.way(partition)
         return routes.relaxed(partition, (*reading.tried, reading.way.disk))
 
-    def _same_way(self, reading: Reading, way: Way) -> bool:
-        for partition in self._partitions(reading):
-            second = self._second_way(reading, partition)
-            if second is not None and second.lane is not way.lane:
-                return False
-        return True
+    def _send_twins(self, reading: Reading, ways: dict[int, Way]) -> None:
+        """Attempts beside an open one, for what is unanswered of the partitions in ``ways``."""
+        submission = reading.submission
+        twins: dict[Lane, Reading] = {}
+        for place, operation, key in zip(
+            reading.places, reading.operations, reading.keys, strict=True
+        ):
+            partition = self._partition(reading, key)
+            target = ways.get(partition)
+            if target is None or submission.results[place] is not None:
+                continue
+            twin = twins.get(target.lane)
+            if twin is None:
+                twin = twins[target.lane] = Reading(self, submission, partition)
+                twin.way, twin.tried, twin.family = target, reading.tried, reading.family
+                reading.family.append(twin)
+            elif twin.partition != partition:
+                twin.partition = -1
+            twin.add(place, operation, key)
+        for twin in twins.values():
+            assert twin.way is not None
+            self._put(twin, twin.way)
 
     # The end
 

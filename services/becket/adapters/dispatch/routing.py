@@ -135,9 +135,7 @@ class Routes:
         return min(ways, key=self._cost)
 
     def _cost(self, way: Way) -> float:
-        lane = way.lane
-        weight = max(self.weights.get(way.disk, 1.0), 0.01)
-        return (lane.in_flight_operations + 1) * lane.latency.mean_us / weight
+        return way.lane.cost() / max(self.weights.get(way.disk, 1.0), 0.01)
 
     def unused(self) -> list[Lane]:
         """Take out the lanes to addresses that no member of the ring has any more."""

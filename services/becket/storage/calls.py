@@ -164,6 +164,10 @@ class Calls:
         """The stamp that a stock client's first attempt gets (R32)."""
         return self._shell.stamp_of(partition) or ZERO
 
+    def coordinates(self, partition: int) -> bool:
+        """Whether this member coordinates the partition."""
+        return self._shell.stamp_of(partition) is not None
+
     def is_full(self) -> bool:
         """Whether writes that need room are refused."""
         return self._space.full
@@ -207,8 +211,7 @@ class _Batch:
         full = self._calls.is_full()
         for place, item in enumerate(self._parsed):
             partition = self._partitions[place]
-            if item.staleness_us >= 0:
-                self._read_relaxed(place, partition, item)
+            if item.staleness_us >= 0 and self._read_relaxed(place, partition, item):
                 continue
             is_write = item.operation.kind is not Kind.GET
             if is_write and full and item.operation.kind is not Kind.DELETE:
@@ -226,10 +229,15 @@ class _Batch:
             group.places.append(place)
         return formed
 
-    def _read_relaxed(self, place: int, partition: int, item: Parsed) -> None:
+    def _read_relaxed(self, place: int, partition: int, item: Parsed) -> bool:
+        """Whether that settles it; a coordinator that cannot reads like for everybody else."""
         self.place = place
-        if not self._calls.read_relaxed((partition, item.key), item.staleness_us, self):
-            self._put(place, kv.Result(status=self._calls.refusal(partition, "")))
+        if self._calls.read_relaxed((partition, item.key), item.staleness_us, self):
+            return True
+        if self._calls.coordinates(partition):
+            return False
+        self._put(place, kv.Result(status=self._calls.refusal(partition, "")))
+        return True
 
     def _attempt(self, partition: int, key: bytes, group: _Group, deadline_us: int) -> Attempt:
         caller = group.caller

@@ -43,6 +43,8 @@ from becket.storage.shell import Shell
 HAND_OVER_S = 3.0
 """A stop waits so long for successors; whoever is not taken over by then is taken over later."""
 
+IDLE_TICKS = 10
+
 SPACE_EVERY_S = 1.0
 
 
@@ -57,7 +59,7 @@ class StorageService:
         self._directory = directory
         self._disk = disk
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        self._space = Space()
+        self.space = Space()
         self._told: dict[int, Epoch] = {}
         identity, view = disk.identity, RingView()
         durable = settings.durability == "fsync"
@@ -71,7 +73,7 @@ class StorageService:
         self._keeper = RingKeeper(view, self.shell, self._hellos)
         self._beats = Beats(settings.membership, identity, view)
         self._links = Links(self._hellos, self, self._beats, self._address_of)
-        self._calls = Calls(self.shell, view, self._space)
+        self._calls = Calls(self.shell, view, self.space)
         scans = Scans(self.shell, view, disk.cells, self._calls, settings.limits)
         self._reports = MemberReports(
             self.shell, self._hellos, lambda: self._beats.suspects, settings.data_folder
@@ -146,10 +148,12 @@ class StorageService:
         """Hand every partition over; what is parked is answered with its new coordinator."""
         loop = asyncio.get_running_loop()
         end = loop.time() + min(HAND_OVER_S, self._settings.stop_grace_s / 2)
-        left = self.shell.hand_over()
-        while left and loop.time() < end:
+        left, idle = self.shell.hand_over(), 0
+        while left and loop.time() < end and idle < IDLE_TICKS:
             await asyncio.sleep(self._settings.tick_ms / 1000)
-            left = self.shell.hand_over()
+            before, left = left, self.shell.hand_over()
+            # None is under way and none has gone: nobody is there who could take over.
+            idle = idle + 1 if left == before == len(self.shell.member.reigns()) else 0
         if left:
             self._runtime.log.warning("partitions were not taken over", count=left)
         # Callers that were parked learn of their new coordinator, and are answered.
@@ -243,8 +247,8 @@ class StorageService:
     def _watch_space(self) -> None:
         free = shutil.disk_usage(self._settings.data_folder).free
         full = free < self._settings.full_mib * MIB
-        if full != self._space.full:
-            self._space.full = full
+        if full != self.space.full:
+            self.space.full = full
             self._runtime.log.warning("disk space", full=full, free_mib=free // MIB)
 
     async def _keep_watching_space(self) -> None:

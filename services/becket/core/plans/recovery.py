@@ -102,7 +102,7 @@ def _first(reports: Sequence[Report], wished: Collection[str]) -> Decision:
     answered = {report.name: report.disk for report in reports}
     missing = tuple(sorted(set(wished) - answered.keys()))
     if missing or not wished:
-        whom = ", ".join(missing) or "to be told how many members there are"
+        whom = ", ".join(missing) or "word of how many members there are"
         return Wait(missing, f"the first ring waits for {whom}")
     disks = tuple(answered[name] for name in sorted(wished))
     return MakeFirst(disks, f"all {len(disks)} volumes are new: the first ring is made")

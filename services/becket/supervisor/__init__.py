@@ -1,0 +1,1 @@
+"""The supervisor: watches members, and changes the ring when the pure part of it says so."""

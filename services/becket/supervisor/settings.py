@@ -1,0 +1,46 @@
+"""What a supervisor is told beside what every service is told.
+
+Owns the settings and the relations between them. Must not read anything but settings.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from becket.core.errors import InvalidInputError
+from becket.core.hashing import check_partition_count
+from becket.core.membership.settings import MembershipSettings
+from becket.core.plans.progress import PlanLimits
+from becket.core.ring.validation import MAX_REPLICAS
+from becket.runtime.settings import CHECKED, ServiceSettings
+
+
+class SupervisorSettings(ServiceSettings):
+    """Settings of ``python -m becket.supervisor``."""
+
+    topology_file: str = Field("", description="the file that holds the ring, on one machine")
+    partitions: int = Field(256, description="of a new cluster; never changes afterwards")
+    replicas: int = Field(
+        3, ge=1, le=MAX_REPLICAS, description="copies of each partition of a new cluster"
+    )
+    spread_zones: bool = Field(default=True, description="spread copies over zones")
+    spread_nodes: bool = Field(default=True, description="spread copies over nodes")
+    membership: Annotated[MembershipSettings, CHECKED] = MembershipSettings()
+    plan: Annotated[PlanLimits, CHECKED] = PlanLimits()
+    gather_ms: int = Field(20, ge=0, le=10_000, description="news that comes together is one round")
+    look_ms: int = Field(250, ge=10, le=60_000, description="a round without news, for the clock")
+    refresh_ms: int = Field(1000, ge=10, le=600_000, description="between reads of the ring object")
+    silence_ms: int = Field(
+        3000, ge=100, le=600_000, description="a member whose report is older is dialled anew"
+    )
+    call_ms: int = Field(2000, ge=10, le=60_000, description="an offer of a ring may take so long")
+    events: int = Field(1000, ge=1, le=100_000, description="so many are remembered")
+
+    @model_validator(mode="after")
+    def _supervision(self) -> Self:
+        check_partition_count(self.partitions)
+        if self.gather_ms > self.look_ms:
+            raise InvalidInputError("gather_ms", "must not be over look_ms")
+        return self

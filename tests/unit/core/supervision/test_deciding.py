@@ -1,0 +1,134 @@
+"""Rounds: what comes first, what a freeze holds back, what the memory between rounds is for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from becket.core.membership.settings import SECOND, MembershipSettings
+from becket.core.placement.result import Constraints
+from becket.core.plans.wishes import Begin, Certificate, Install, PutMember, apply_wishes
+from becket.core.ring.members import Member, MemberState
+from becket.core.supervision.beginning import NewCluster
+from becket.core.supervision.deciding import Supervision, SupervisionSettings
+from becket.core.supervision.snapshot import Seen, Snapshot, Wished
+from tests.unit.core.supervision.scenes import RING, seen_of, snapshot, without
+
+QUIET = SupervisionSettings(MembershipSettings(dead_us=1 * SECOND, replace_us=2 * SECOND))
+
+
+def supervision() -> Supervision:
+    return Supervision(QUIET, NewCluster("fresh", 16, Constraints(3)))
+
+
+def at(now_us: int, shot: Snapshot) -> Snapshot:
+    """The same, seen later: whoever is connected has reported just now."""
+    seen = tuple(replace(s, at_us=now_us) if s.is_connected else s for s in shot.seen)
+    return replace(shot, now_us=now_us, seen=seen)
+
+
+def test_the_first_ring_comes_before_everything() -> None:
+    wished = tuple(Wished(f"m-{i}") for i in range(3))
+    seen = tuple(Seen(f"m-{i}", f"disk-{i}") for i in range(3))
+    decision = supervision().decide(Snapshot(1, None, wished, seen))
+    assert [type(wish) for wish in decision.wishes] == [Install]
+
+
+def test_the_same_snapshot_gives_the_same_wishes_again() -> None:
+    machine = supervision()
+    shot = snapshot(RING.with_members([*RING.members, Member("disk-5", "m-5", "z0", "node-5")]))
+    first = machine.decide(shot)
+    assert any(isinstance(wish, Begin) for wish in first.wishes)
+    assert machine.decide(shot).wishes == first.wishes
+    assert supervision().decide(shot).wishes == first.wishes
+
+
+def test_certificates_are_wished_for_where_they_fit() -> None:
+    config = RING.configs[3].begin(("disk-3", "disk-4", "disk-1"))
+    ring = RING.with_configs({3: config}).succeeding(RING)
+    good = Certificate(3, config.gen, (2, "disk-3", 1), "disk-3")
+    bad = [
+        Certificate(3, config.gen + 1, (2, "disk-3", 1), "disk-3"),
+        Certificate(4, 1, (2, "disk-3", 1), "disk-3"),
+        Certificate(99, 1, (2, "disk-3", 1), "disk-3"),
+        replace(good, disk="disk-4"),
+    ]
+    seen = tuple(
+        replace(s, certificates=(*bad, good)) if s.disk == "disk-3" else s for s in seen_of(ring)
+    )
+    wishes = supervision().decide(snapshot(ring, seen=seen)).wishes
+    assert [wish for wish in wishes if isinstance(wish, Certificate)] == [good]
+
+
+def test_a_dead_member_is_replaced_after_its_time_and_not_before() -> None:
+    machine = supervision()
+    shot = snapshot(seen=without(snapshot().seen, "m-4"))
+    decision = machine.decide(at(1 * SECOND, shot))
+    assert decision.judgement.dead == ("disk-4",)
+    assert "m-4 is dead and will be replaced in 2 s" in [s.sentence for s in decision.said]
+    gone = PutMember(replace(RING.by_disk["disk-4"], state=MemberState.GONE))
+    assert gone not in machine.decide(at(2 * SECOND, shot)).wishes
+    assert gone in machine.decide(at(3 * SECOND + 1, shot)).wishes
+
+
+def test_too_many_dead_freeze_members_and_moves() -> None:
+    machine = supervision()
+    shot = snapshot(seen=without(snapshot().seen, "m-2", "m-3", "m-4"))
+    decision = machine.decide(shot)
+    assert decision.judgement.is_frozen
+    assert decision.wishes == ()
+    assert decision.said[0].sentence.startswith("ring changes are frozen: only 2 of 5")
+
+
+def test_a_lost_disk_is_replaced_in_the_round_in_which_the_others_agree() -> None:
+    machine = supervision()
+    seen = (*without(snapshot().seen, "m-4"), Seen("m-4", "disk-new", at_us=1_000_000))
+    wishes = [w for w in machine.decide(snapshot(seen=seen)).wishes if isinstance(w, PutMember)]
+    assert [(w.member.disk, w.member.state) for w in wishes] == [
+        ("disk-4", MemberState.GONE),
+        ("disk-new", MemberState.ACTIVE),
+    ]
+    ring = apply_wishes(RING, wishes).ring
+    assert ring is not None
+    later = machine.decide(snapshot(ring, seen=seen, wished=snapshot().wished))
+    begun = [wish for wish in later.wishes if isinstance(wish, Begin)]
+    assert begun
+    assert all("disk-4" not in wish.new for wish in begun)
+
+
+def test_a_place_that_vanished_and_came_back_is_filled_again() -> None:
+    machine = supervision()
+    all_places = snapshot().wished
+    draining = PutMember(replace(RING.by_disk["disk-4"], state=MemberState.DRAINING))
+    assert draining in machine.decide(snapshot(wished=all_places[:4])).wishes
+    ring = apply_wishes(RING, [draining]).ring
+    assert ring is not None
+    back = PutMember(RING.by_disk["disk-4"])
+    assert back in machine.decide(snapshot(ring, wished=all_places)).wishes
+    # Granted, it is an ordinary member; a drain that a person asks for now stays.
+    machine.decide(snapshot(wished=all_places))
+    assert back not in machine.decide(snapshot(ring, wished=all_places)).wishes
+
+
+def test_a_drain_that_this_process_has_not_seen_begin_stays() -> None:
+    draining = replace(RING.by_disk["disk-4"], state=MemberState.DRAINING)
+    table = [draining if m.name == "m-4" else m for m in RING.members]
+    wishes = supervision().decide(snapshot(RING.with_members(table))).wishes
+    assert not any(isinstance(wish, PutMember) for wish in wishes)
+
+
+def test_another_cluster_begins_with_an_empty_memory() -> None:
+    machine = supervision()
+    machine.decide(at(1 * SECOND, snapshot(seen=without(snapshot().seen, "m-4"))))
+    other = replace(RING, cluster="other")
+    shot = snapshot(other, seen=without(tuple(seen_of(other)), "m-4"))
+    decision = machine.decide(at(3 * SECOND, shot))
+    assert "m-4 is dead and will be replaced in 2 s" in [s.sentence for s in decision.said]
+
+
+def test_who_joins_is_given_copies_a_round_later() -> None:
+    machine = supervision()
+    wished = (*snapshot().wished, Wished("m-5"))
+    seen = (*snapshot().seen, Seen("m-5", "disk-5", at_us=1_000_000))
+    decision = machine.decide(snapshot(wished=wished, seen=seen))
+    assert PutMember(Member("disk-5", "m-5")) in decision.wishes
+    assert all("disk-5" not in w.new for w in decision.wishes if isinstance(w, Begin))

@@ -1,0 +1,225 @@
+"""Which plan is under way: made by the members, changed by people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from becket.core.errors import GiveUpError, NotFoundError, StalePlanError
+from becket.core.plans.plan import Plan, PlanState
+from becket.core.plans.progress import PlanLimits
+from becket.core.plans.wishes import Abandon, Begin, Certificate, Wish, apply_wishes
+from becket.core.ring.members import Member, MemberState
+from becket.core.ring.ring import Ring
+from becket.core.supervision.planning import REMEMBERED, Planning, Proposal
+from tests.unit.core.supervision.scenes import RING
+
+JOINED = RING.with_members([*RING.members, Member("disk-5", "m-5", "z0", "node-5")])
+
+
+def written(ring: Ring, wishes: tuple[Wish, ...]) -> Ring:
+    outcome = apply_wishes(ring, wishes)
+    assert outcome.ring is not None
+    assert not outcome.discarded
+    return outcome.ring.succeeding(ring)
+
+
+def certificates(ring: Ring) -> list[Certificate]:
+    return [Certificate(p, ring.configs[p].gen, (1, "d", 1), "d") for p in ring.joint_partitions]
+
+
+def run(planning: Planning, ring: Ring, rounds: int = 50) -> Ring:
+    """Carry out what is wished for until nothing is."""
+    for _ in range(rounds):
+        progress = planning.step(ring, certificates(ring), frozen=False)
+        if not progress.wishes:
+            return ring
+        ring = written(ring, progress.wishes)
+    raise AssertionError("it does not end")
+
+
+def balanced(limits: PlanLimits | None = None) -> tuple[Planning, Ring]:
+    planning = Planning(limits or PlanLimits())
+    return planning, run(planning, RING)
+
+
+def test_a_balanced_ring_calls_for_nothing_again_and_again() -> None:
+    planning, ring = balanced()
+    assert run(planning, ring) == ring
+    assert run(Planning(PlanLimits()), ring) == ring
+    assert planning.current is None
+
+
+def test_a_join_is_planned_carried_out_and_ended() -> None:
+    planning, _ = balanced()
+    progress = planning.step(JOINED, [], frozen=False)
+    plan = planning.current
+    assert plan is not None
+    assert any(isinstance(wish, Begin) for wish in progress.wishes)
+    assert progress.said[0].sentence.startswith(f"plan {plan.id} is made")
+    ring = run(planning, JOINED)
+    counts = {disk: len(held) for disk, held in ring.partitions_by_disk.items()}
+    assert set(counts.values()) == {8}
+    assert planning.current is None
+    assert planning.ended[plan.id].is_done
+
+
+def test_another_process_makes_the_rest_of_the_plan_from_the_ring() -> None:
+    few = PlanLimits(partitions=2, copies_per_member=2)
+    planning = Planning(few)
+    ring = JOINED
+    for _ in range(3):
+        ring = written(ring, planning.step(ring, certificates(ring), frozen=False).wishes)
+    assert ring.joint_partitions
+    ring = run(Planning(few), ring)
+    assert {len(held) for held in ring.partitions_by_disk.values()} == {8}
+
+
+def test_the_same_change_of_the_same_ring_has_the_same_name() -> None:
+    names = {Planning(PlanLimits()).plan_to(JOINED, JOINED.members, "x").id for _ in range(2)}
+    assert len(names) == 1
+    later = replace(JOINED, version=9)
+    assert Planning(PlanLimits()).plan_to(later, later.members, "x").id not in names
+
+
+def test_while_frozen_nothing_begins_but_what_is_certified_ends() -> None:
+    planning = Planning(PlanLimits(partitions=2, copies_per_member=2))
+    ring = written(JOINED, planning.step(JOINED, [], frozen=False).wishes)
+    progress = planning.step(ring, certificates(ring), frozen=True)
+    assert all(isinstance(wish, Certificate) for wish in progress.wishes)
+    ring = written(ring, progress.wishes)
+    assert planning.step(ring, [], frozen=True).wishes == ()
+    assert planning.step(ring, [], frozen=False).wishes
+
+
+def test_changes_to_a_lost_member_are_given_up_before_anything_else() -> None:
+    planning = Planning(PlanLimits())
+    ring = written(JOINED, planning.step(JOINED, [], frozen=False).wishes)
+    table = [replace(m, state=MemberState.GONE) if m.name == "m-5" else m for m in ring.members]
+    ring = ring.with_members(table)
+    lost = [p for p in ring.joint_partitions if "disk-5" in ring.configs[p].newcomers]
+    wishes = planning.step(ring, certificates(ring), frozen=False).wishes
+    assert wishes == tuple(Abandon(p, ring.configs[p].gen) for p in lost)
+
+
+def test_members_that_cannot_carry_the_copies_are_told_every_round() -> None:
+    table = [replace(m, state=MemberState.GONE) for m in RING.members[:3]]
+    ring = RING.with_members([*table, *RING.members[3:]])
+    planning = Planning(PlanLimits())
+    for _ in range(2):
+        progress = planning.step(ring, [], frozen=False)
+        assert progress.wishes == ()
+        assert "no plan is possible" in progress.said[-1].sentence
+
+
+def test_a_plan_that_does_not_fit_any_more_is_made_anew() -> None:
+    planning = Planning(PlanLimits(partitions=2, copies_per_member=2))
+    ring = written(JOINED, planning.step(JOINED, [], frozen=False).wishes)
+    plan = planning.current
+    assert plan is not None
+    step = plan.steps[-1]
+    elsewhere = ring.configs[step.partition].begin(step.wished[::-1]).finish()
+    moved = ring.with_configs({step.partition: elsewhere}).succeeding(ring)
+    progress = planning.step(moved, [], frozen=False)
+    assert "does not fit any more" in progress.said[-1].sentence
+    assert planning.current is None
+    ring = run(planning, moved)
+    assert {len(held) for held in ring.partitions_by_disk.values()} == {8}
+
+
+# What people ask for
+
+
+def started() -> tuple[Planning, Ring, Plan]:
+    planning = Planning(PlanLimits(partitions=2, copies_per_member=2))
+    ring = written(JOINED, planning.step(JOINED, [], frozen=False).wishes)
+    assert planning.current is not None
+    return planning, ring, planning.current
+
+
+def test_a_paused_plan_ends_what_it_began_and_goes_on_when_told() -> None:
+    planning, ring, plan = started()
+    assert planning.pause(plan.id).state is PlanState.PAUSED
+    ring = run(planning, ring)
+    assert not ring.joint_partitions
+    assert planning.current is not None
+    planning.resume(plan.id)
+    ring = run(planning, ring)
+    assert planning.ended[plan.id].is_done
+
+
+def test_a_pause_passes_on_unless_copies_are_missing() -> None:
+    planning, ring, plan = started()
+    planning.pause(plan.id)
+
+    def state() -> PlanState | None:
+        return None if planning.current is None else planning.current.state
+
+    heavier = [replace(m, weight=50) if m.name == "m-1" else m for m in ring.members]
+    planning.step(ring.with_members(heavier), [], frozen=False)
+    assert plan.id in planning.ended
+    assert state() is PlanState.PAUSED
+    gone = [replace(m, state=MemberState.GONE) if m.name == "m-1" else m for m in ring.members]
+    planning.step(ring.with_members(gone), [], frozen=False)
+    assert state() is PlanState.RUNNING
+
+
+def test_a_cancelled_plan_gives_up_and_does_not_come_back_by_itself() -> None:
+    planning, ring, plan = started()
+    planning.cancel(plan.id)
+    with pytest.raises(GiveUpError, match="is cancelled"):
+        planning.resume(plan.id)
+    progress = planning.step(ring, [], frozen=False)
+    assert all(isinstance(wish, Abandon) for wish in progress.wishes)
+    ring = written(ring, progress.wishes)
+    assert run(planning, ring) == ring
+    assert planning.current is None
+    assert not planning.ended[plan.id].is_done
+    assert planning.cancel(plan.id).state is PlanState.CANCELLED
+    with pytest.raises(StalePlanError, match="was ended"):
+        planning.proposal_to_start(ring, plan.id)
+
+
+def test_plans_that_nobody_knows() -> None:
+    planning, ring = balanced()
+    for ask in (planning.pause, planning.resume, planning.cancel):
+        with pytest.raises(NotFoundError):
+            ask("plan-x")
+    with pytest.raises(NotFoundError):
+        planning.proposal_to_start(ring, "plan-x")
+
+
+def test_a_proposal_is_for_one_ring_and_is_forgotten_in_time() -> None:
+    planning, ring = balanced()
+    fewer = [replace(m, state=MemberState.DRAINING) if m.name == "m-4" else m for m in ring.members]
+    proposal = planning.propose(Proposal(planning.plan_to(ring, fewer, "x"), ("disk-4",)))
+    plan_id = proposal.plan.id
+    assert planning.proposal_to_start(ring, plan_id) is proposal
+    with pytest.raises(StalePlanError, match="ring_version"):
+        planning.proposal_to_start(ring.succeeding(ring), plan_id)
+    with pytest.raises(GiveUpError, match="not under way"):
+        planning.pause(plan_id)
+    for number in range(REMEMBERED):
+        planning.propose(Proposal(replace(proposal.plan, id=f"other-{number}")))
+    with pytest.raises(NotFoundError):
+        planning.proposal_to_start(ring, plan_id)
+
+
+def test_a_proposal_that_is_started_is_the_plan_under_way() -> None:
+    planning, ring = balanced()
+    fewer = [replace(m, state=MemberState.DRAINING) if m.name == "m-4" else m for m in ring.members]
+    proposal = planning.propose(Proposal(planning.plan_to(ring, fewer, "x"), ("disk-4",)))
+    draining = ring.with_members(fewer).succeeding(ring)
+    planning.start(draining, proposal)
+    ring = run(planning, draining)
+    assert planning.ended[proposal.plan.id].is_done
+    assert not ring.partitions_by_disk["disk-4"]
+    assert planning.proposal_to_start(ring, proposal.plan.id) is None
+
+
+def test_a_proposal_may_be_taken_back() -> None:
+    planning, ring = balanced()
+    proposal = planning.propose(Proposal(planning.plan_to(ring, ring.members, "x")))
+    assert planning.cancel(proposal.plan.id).state is PlanState.CANCELLED
+    assert planning.current is None

@@ -1,0 +1,1 @@
+"""Tests of the supervisor: its shells, with members and stores as stand-ins."""

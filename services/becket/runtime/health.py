@@ -62,6 +62,11 @@ class Health:
         serving = name in LIVE or self.ready
         return pb.HealthCheckResponse.SERVING if serving else pb.HealthCheckResponse.NOT_SERVING
 
+    async def until_ready(self) -> None:
+        """Wait until the process is ready."""
+        while not self.ready:
+            await self._changed.wait()
+
     async def changed(self) -> None:
         """Wait until something was set since this call."""
         await self._changed.wait()

@@ -29,8 +29,7 @@ async def test_live_and_ready_are_apart() -> None:
         hosted() as (host, _),
         grpc.aio.insecure_channel(host.runtime.address) as channel,
     ):
-        while not host.runtime.health.ready:
-            await host.runtime.health.changed()
+        await host.runtime.health.until_ready()
         assert set((await statuses(channel)).values()) == {SERVING}
         host.runtime.health.set_ready(ready=False, reason="no ring")
         assert await statuses(channel) == {

@@ -59,7 +59,7 @@ async def test_while_a_service_drains_it_answers_and_its_loop_runs() -> None:
             answers.append(await number(self.runtime.address))
 
     async with hosted(Draining) as (host, _):
-        await until(lambda: host.runtime.health.ready)
+        await host.runtime.health.until_ready()
     assert answers == [7]
 
 
@@ -84,7 +84,7 @@ async def test_a_main_loop_that_fails_while_it_drains_ends_everything() -> None:
         host = Host("sample", settings, build, open_log("error", "json"))
         stop = asyncio.Event()
         running = asyncio.create_task(host.run(stop))
-        await until(lambda: host.runtime.health.ready)
+        await host.runtime.health.until_ready()
         stop.set()
         await until(lambda: "drain (not ready)" in made[0].steps)
         made[0].failure.set_exception(OSError("the disk"))

@@ -1,0 +1,1 @@
+"""The balancer: weights by reported load. A hint in every respect."""

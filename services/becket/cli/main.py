@@ -1,0 +1,27 @@
+"""The command ``becket``: which commands there are.
+
+Owns the order of commands in the help and nothing else. Each group of commands declares its own in
+a ``..._commands`` module, which must be quick to import.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from becket.cli import cluster_commands
+
+app = typer.Typer(
+    name="becket",
+    help="A replicated, linearizable key-value store.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+cluster_commands.add_to(app)
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    app()

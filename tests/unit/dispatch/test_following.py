@@ -72,7 +72,7 @@ async def test_any_one_that_is_left_tells_the_news() -> None:
 
 
 async def test_why_no_ring_comes_is_known() -> None:
-    async with FakeCluster() as cluster, following("127.0.0.1:1") as follower:
+    async with FakeCluster(), following("127.0.0.1:1") as follower:
         await eventually(lambda: follower.last_problem)
         assert "127.0.0.1:1" in follower.last_problem
 

@@ -37,6 +37,9 @@ from becket.core.sessions import Session
 _SLOT_US = 20_000
 """Deadlines are watched in steps of this length."""
 
+_ROUTER_ATTEMPT_US = 3_600_000_000
+"""A router makes further attempts by itself, until the deadline that it is told."""
+
 _SWEEP_TICKS = 500
 """How often, in ticks, lanes to members that are gone are closed."""
 
@@ -79,7 +82,7 @@ class Dispatcher:
         self._room = WaitingRoom(self.routes.epoch)
         session = Session(wiring.session_id or secrets.token_hex(8))
         self.stamps = Stamps(session.learn)
-        self._context = Context(
+        self.context = Context(
             self.settings,
             self._clock,
             rng,
@@ -91,8 +94,8 @@ class Dispatcher:
             self._room,
             self._arm,
         )
-        self._calls = Calls(self._context, session)
-        self._reads = Reads(self._context)
+        self._calls = Calls(self.context, session)
+        self._reads = Reads(self.context)
         self._arrived: list[Submission] = []
         self._pending = 0
         self._deadlines: dict[int, set[Submission]] = {}
@@ -106,7 +109,7 @@ class Dispatcher:
     @property
     def counts(self) -> Counts:
         """What was done so far."""
-        return self._context.counts
+        return self.context.counts
 
     @property
     def pending(self) -> int:
@@ -120,8 +123,8 @@ class Dispatcher:
     def fall_back_to(self, address: str) -> None:
         """Use the router at this address where members cannot be reached from here."""
         lane = self._bare_lane(address)
-        lane.attempt_us = self.settings.default_deadline_us * 1000
-        self.routes.fallback = lane
+        lane.attempt_us = _ROUTER_ATTEMPT_US
+        self.routes.fallbacks.append(lane)
 
     async def run(
         self, operations: Sequence[kv.Operation], timeout_us: int | None = None
@@ -176,7 +179,7 @@ class Dispatcher:
         if ring is None:
             return  # Who has arrived waits for the first ring.
         arrived, self._arrived = self._arrived, []
-        context = self._context
+        context = self.context
         for submission in arrived:
             if submission.is_over:
                 continue
@@ -204,10 +207,7 @@ class Dispatcher:
         self._expire(now_us)
         self._room.wake(now_us)
         least_us = self.settings.hedge_least_us
-        lanes = list(self.routes.lanes.values())
-        if self.routes.fallback is not None:
-            lanes.append(self.routes.fallback)
-        for lane in lanes:
+        for lane in self._lanes():
             for parcel in lane.older_than(least_us):
                 parcel.on_waiting(now_us - parcel.put_us)
         self._ticks += 1
@@ -264,6 +264,9 @@ class Dispatcher:
         """A member may answer at another address now."""
         self.routes.forget()
 
+    def _lanes(self) -> list[Lane]:
+        return [*self.routes.lanes.values(), *self.routes.fallbacks]
+
     def _close_unused(self) -> None:
         loop = asyncio.get_running_loop()
         for lane in self.routes.unused():
@@ -296,8 +299,5 @@ class Dispatcher:
         for due in list(self._deadlines.values()):
             for submission in list(due):
                 self._end(submission)
-        await self._context.locator.close()
-        lanes = [*self.routes.lanes.values()]
-        if self.routes.fallback is not None:
-            lanes.append(self.routes.fallback)
-        await asyncio.gather(*(lane.close() for lane in lanes), *self._closing)
+        await self.context.locator.close()
+        await asyncio.gather(*(lane.close() for lane in self._lanes()), *self._closing)

@@ -140,7 +140,7 @@ class Lane:
         self._last_id = 0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._retry_us = 0
+        self._is_down = False
         self._backoff_us = 0
         self._closed = False
 
@@ -148,8 +148,8 @@ class Lane:
 
     @property
     def is_reachable(self) -> bool:
-        """Whether a parcel may be put: not while the lane waits before it connects again."""
-        return not self._closed and self._retry_us <= self._clock.now_us()
+        """Whether a parcel may be put: after a failure not until the member is connected."""
+        return not self._closed and not self._is_down
 
     @property
     def is_idle(self) -> bool:
@@ -173,8 +173,7 @@ class Lane:
         :raises UnreachableError: the member cannot be reached now.
         :raises OverloadedError: too much waits for it already.
         """
-        now = self._clock.now_us()
-        if self._closed or self._retry_us > now:
+        if self._closed or self._is_down:
             raise UnreachableError(f"{self.address} cannot be reached")
         count = len(parcel.operations)
         settings = self._settings
@@ -183,7 +182,7 @@ class Lane:
             or self._queued_bytes + parcel.size > settings.queue_bytes
         ):
             raise OverloadedError(f"too many operations wait for {self.address}", after_ms=100)
-        parcel.put_us = now
+        parcel.put_us = self._clock.now_us()
         parcel.state = ParcelState.QUEUED
         self._queue.append(parcel)
         self._queued_operations += count
@@ -238,8 +237,14 @@ class Lane:
     # The stream
 
     async def _run(self) -> None:
-        """Keep a stream as long as there is something to send."""
+        """Keep a stream while there is something to send; after a failure, a connection."""
         while not self._closed:
+            if self._is_down:
+                await asyncio.sleep(self._backoff_us / 1e6)
+                if not await self._connect():
+                    self._back_off()
+                    continue
+                self._is_down = False
             if not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
@@ -384,13 +389,16 @@ class Lane:
             self._break()
 
     def _break(self) -> None:
-        """Hand back what waits, and do not connect again at once."""
+        """Hand back what waits, and take nothing until the member is connected again."""
+        self._is_down = True
+        self._back_off()
+        self._listener.on_unreachable()
+        self._lose_queue()
+
+    def _back_off(self) -> None:
         settings = self._settings
         doubled = min(2 * self._backoff_us, settings.reconnect_most_us)
         self._backoff_us = max(settings.reconnect_least_us, doubled)
-        self._retry_us = self._clock.now_us() + self._backoff_us
-        self._listener.on_unreachable()
-        self._lose_queue()
 
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         """The task ends by ``close`` only; a bug in it must leave nothing waiting for ever."""

@@ -40,8 +40,8 @@ class Routes:
     ) -> None:
         self.view = view
         self.lanes: dict[str, Lane] = {}
-        self.fallback: Lane | None = None
-        """The router, for when members cannot be reached from here."""
+        self.fallbacks: list[Lane] = []
+        """Lanes to routers, for when members cannot be reached from here."""
         self.weights: Mapping[Disk, float] = {}
         """What the balancer says of members; 1.0 is the mean."""
         self._make_lane = make_lane
@@ -88,14 +88,17 @@ class Routes:
             if lane is None or disk is None:
                 return self._fallback_way(partition)
             found = ways[partition] = Way(lane, disk, self.epoch(partition))
-        if self.fallback is not None and not found.lane.is_reachable:
-            return self._fallback_way(partition)
+        if self.fallbacks and not found.lane.is_reachable:
+            return self._fallback_way(partition) or found
         return found
 
     def _fallback_way(self, partition: int) -> Way | None:
-        if self.fallback is None or not self.fallback.is_reachable:
-            return None
-        return Way(self.fallback, "", self.epoch(partition))
+        members = self.view.addresses.values()
+        for lane in self.fallbacks:
+            # A seed may be a member too; then it serves its own keys only.
+            if lane.is_reachable and lane.address not in members:
+                return Way(lane, "", self.epoch(partition))
+        return None
 
     def _renew(self) -> None:
         table = self.view.table

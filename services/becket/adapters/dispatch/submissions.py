@@ -15,7 +15,7 @@ from becket.api.v1 import key_value_pb2 as kv
 from becket.core.replication.versions import Version
 
 if TYPE_CHECKING:
-    from becket.adapters.dispatch.calls import Calling
+    from becket.adapters.dispatch.calling import Calling
 
 Results = list[kv.Result]
 

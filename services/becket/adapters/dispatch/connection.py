@@ -1,0 +1,83 @@
+"""A connection to a cluster: ring, dispatcher, listings, and what keeps them informed.
+
+Owns the composition that the router and the client have in common, and its order of life. Must not
+know who uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Sequence
+from functools import partial
+
+from becket.adapters.dispatch.channel_pool import ChannelPool, OpenChannel
+from becket.adapters.dispatch.dispatcher import Dispatcher, Wiring
+from becket.adapters.dispatch.ring_follower import RingFollower
+from becket.adapters.dispatch.routing import AddressOf
+from becket.adapters.dispatch.scanning import Scanner
+from becket.adapters.dispatch.settings import DispatchSettings
+from becket.adapters.rpc.channels import open_channel
+from becket.adapters.rpc.ring_view import RingView
+from becket.core.errors import NotAppliedError
+from becket.core.limits import Limits
+
+
+class Connection:
+    """Everything that is needed to use a cluster. Make it in a running event loop."""
+
+    def __init__(
+        self,
+        settings: DispatchSettings,
+        limits: Limits,
+        address_of: AddressOf | None = None,
+        open_one: OpenChannel | None = None,
+    ) -> None:
+        self.view = RingView()
+        self.pool = ChannelPool(open_one or partial(open_channel, batch_bytes=limits.batch_bytes))
+        self.limits = limits
+        rng = random.Random(secrets.randbits(64))  # noqa: S311 - jitter, no secret
+        wiring = Wiring(
+            rng=rng,
+            address_of=address_of,
+            on_lane=self._on_lane,
+            on_lane_gone=self._on_lane_gone,
+        )
+        self.dispatcher = Dispatcher(self.view, self.pool, settings, wiring)
+        self.follower = RingFollower(self.dispatcher.news, self.pool, settings, rng)
+        self.scanner = Scanner(self.dispatcher.context, self.pool, limits)
+
+    def start(self, seeds: Sequence[str], *, fall_back: bool = False) -> None:
+        """Watch these addresses; ``fall_back``: use those that are routers when members fail."""
+        self.dispatcher.start()
+        self.follower.start(seeds)
+        if fall_back:
+            for address in seeds:
+                self.dispatcher.fall_back_to(address)
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Wait until a ring is known.
+
+        :raises NotAppliedError: none was in time; the message says why, as far as is known.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                serial = self.view.serial
+                while self.view.ring is None:
+                    serial = await self.view.changed(serial)
+        except TimeoutError:
+            why = self.follower.last_problem or "nobody has told one"
+            raise NotAppliedError(f"no ring is known after {timeout_s:g} s: {why}") from None
+
+    async def close(self) -> None:
+        """End everything; what is under way is told what is known."""
+        await self.dispatcher.close()
+        await self.follower.close()
+        await self.pool.close()
+
+    def _on_lane(self, address: str) -> None:
+        self.follower.follow(address)
+
+    def _on_lane_gone(self, address: str) -> None:
+        self.follower.leave(address)

@@ -71,12 +71,15 @@ class Host:
         call broken off.
         """
         service = self._build(self.runtime)
+        server = self._prepare(service)
         try:
-            server = await self._open(service)
+            self._bind(server)
         except OSError as error:
             self._log.error("cannot_listen", problem=str(error))
             await self.runtime.telemetry.close()
             return EXIT_ADDRESS
+        await server.start()
+        self._announce()
         started = asyncio.Event()
         main = asyncio.create_task(self._main(service, started), name="main")
         told = asyncio.create_task(stop.wait(), name="stop")
@@ -92,7 +95,7 @@ class Host:
             # Nothing to wait for after an orderly stop; after a failure, nobody is answered.
             await asyncio.wait((asyncio.create_task(server.stop(None)),), timeout=ABANDON_S)
 
-    async def _open(self, service: Service) -> grpc.aio.Server:
+    def _prepare(self, service: Service) -> grpc.aio.Server:
         runtime = self.runtime
         server = open_server(
             self._settings,
@@ -103,6 +106,10 @@ class Host:
         add_health(server, HealthServicer(runtime.health))
         if self._settings.reflection:
             add_reflection(server, names)
+        return server
+
+    def _bind(self, server: grpc.aio.Server) -> None:
+        runtime = self.runtime
         runtime.address = bind(server, self._settings.listen)
         if self._settings.http_listen:
             self._web = WebEndpoint(
@@ -110,9 +117,6 @@ class Host:
             )
             self._web.open()
             runtime.http_address = self._web.address
-        await server.start()
-        self._announce()
-        return server
 
     def _announce(self) -> None:
         runtime = self.runtime

@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -160,6 +161,36 @@ async def test_two_thousand_connections() -> None:
         for connection in opened:
             connection.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_reader_that_does_not_read_holds_up_nobody() -> None:
+    written = 0
+
+    class Flooding(Sample):
+        async def WatchWeights(  # noqa: N802 - named by the proto
+            self, _request: pb.WatchWeightsRequest, _context: object
+        ) -> AsyncIterator[pb.WatchWeightsResponse]:
+            nonlocal written
+            wide = [pb.WideKey(key=bytes(1 << 16))]
+            while True:
+                yield pb.WatchWeightsResponse(weights=pb.Weights(wide_keys=wide))
+                written += 1
+
+    async with (
+        hosted(Flooding) as (host, _),
+        grpc.aio.insecure_channel(host.runtime.address) as channel,
+    ):
+        stub = balancer_pb2_grpc.BalancerServiceStub(channel)
+        streams = [stub.WatchWeights(pb.WatchWeightsRequest()) for _ in range(10)]
+        await streams[0].read()
+        before = -1
+        while before != written:  # the windows of HTTP/2 are full when nothing more goes out
+            before = written
+            for _ in range(20):
+                assert await number(host.runtime.address) == 7
+        assert written < 1000
+        for stream in streams:
+            stream.cancel()
 
 
 async def test_reflection_lists_the_services() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import grpc
@@ -156,9 +156,10 @@ async def a_pipeline(cluster: Members) -> None:
         put = kv.Operation(put=kv.PutRequest(key=b"p", value=b"%d" % number))
         await call.write(kv.PipelineRequest(batch_id=number, operations=[put]))
     await call.write(kv.PipelineRequest(batch_id=4))
-    answers = {}
+    answers: dict[int, kv.PipelineResponse] = {}
     for _ in range(4):
         answer = await call.read()
+        assert isinstance(answer, kv.PipelineResponse)
         answers[answer.batch_id] = answer
     assert [answers[n].results[0].WhichOneof("result") for n in (1, 2, 3)] == ["put"] * 3
     refused = from_status(answers[4].status)
@@ -326,3 +327,24 @@ async def test_the_ring_service(tmp_path: Path) -> None:
         assert isinstance(error, InvalidInputError)
         told = await stub.Explain(ring_pb2.ExplainRequest(key=b"{k}x", leaving=[]))
         assert any("hash tag" in sentence for sentence in told.sentences)
+
+
+async def test_a_sampled_call_is_traced_to_the_replicas(tmp_path: Path) -> None:
+    async with members(tmp_path, *NAMES) as cluster:
+        told: dict[str, list[str]] = {}
+        for name, member in cluster.running.items():
+            assert member.service is not None
+
+            def note(parents: Sequence[str], _entries: int, name: str = name) -> None:
+                told.setdefault(name, []).extend(parents)
+
+            member.service.traced = note  # type: ignore[method-assign]
+        trace_id = "0af7651916cd43dd8448eb211c80319c"
+        metadata = (("traceparent", f"00-{trace_id}-b7ad6b7169203331-01"),)
+        put = kv.PutRequest(key=b"k", value=b"v")
+        await cluster.stub_for(b"k").Put(put, metadata=metadata)
+        await cluster.stub_for(b"k").Put(put)
+        assert set(told) == set(NAMES) - {cluster.owner(b"k")}
+        assert {parent.split("-")[1] for parents in told.values() for parent in parents} == {
+            trace_id
+        }

@@ -85,8 +85,10 @@ class Calls:
         self.latency_s = 0.0
         """The smoothed time of a batch, from arrival to answer."""
 
-    async def execute(self, parsed: Sequence[Parsed], timeout_s: float) -> Outcomes:
-        """Run a batch; each operation has its own outcome.
+    async def execute(
+        self, parsed: Sequence[Parsed], timeout_s: float, *, trace: str = ""
+    ) -> Outcomes:
+        """Run a batch; each operation has its own outcome. ``trace``: a sampled ``traceparent``.
 
         :raises NotAppliedError: this member knows no ring, or has stopped; nothing was done.
         """
@@ -94,6 +96,7 @@ class Calls:
         if ring is None:
             raise NotAppliedError("this member has not been given a ring yet", after_ms=100)
         batch = _Batch(self, parsed, ring.partitions_of(item.key for item in parsed))
+        batch.trace = trace
         self.in_flight += len(parsed)
         begun = time.perf_counter()
         try:
@@ -112,6 +115,11 @@ class Calls:
                     await batch.done
         except TimeoutError:
             batch.give_up()
+
+    @property
+    def ring_version(self) -> int:
+        """The version of the ring that this member knows; 0 for none."""
+        return self._view.table.version
 
     async def confirm(self, partitions: Sequence[int], timeout_s: float) -> Outcomes:
         """Confirm that this member coordinates these partitions, by a read in each (R16).
@@ -154,7 +162,7 @@ class Calls:
 
     def submit(self, attempts: Sequence[Attempt], batch: _Batch) -> None:
         """Hand attempts to the core."""
-        self._shell.submit(attempts, batch.on_answer)
+        self._shell.submit(attempts, batch.on_answer, trace=batch.trace)
 
     def next_id(self) -> int:
         """A number for an attempt."""
@@ -191,6 +199,7 @@ class _Batch:
         self._groups: dict[int, tuple[int, _Group]] = {}
         self.left = len(parsed)
         self.place = 0
+        self.trace = ""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self, timeout_s: float) -> None:

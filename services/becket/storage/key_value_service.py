@@ -16,7 +16,6 @@ from google.protobuf.message import Message
 
 from becket.adapters.rpc.errors import StatusError, to_status
 from becket.adapters.rpc.operations import Request, parse, parse_batch
-from becket.adapters.rpc.ring_view import RingView
 from becket.api.v1 import errors_pb2
 from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import key_value_pb2_grpc as rpc
@@ -24,6 +23,7 @@ from becket.core.errors import BecketError, InvalidInputError
 from becket.core.limits import Limits
 from becket.storage.calls import Calls
 from becket.storage.scans import Scans
+from becket.storage.traces import Traces
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,11 +37,11 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
     """The service."""
 
     def __init__(
-        self, calls: Calls, scans: Scans, view: RingView, limits: Limits, default_s: float
+        self, calls: Calls, scans: Scans, traces: Traces, limits: Limits, *, default_s: float
     ) -> None:
         self._calls = calls
         self._scans = scans
-        self._view = view
+        self._traces = traces
         self._limits = limits
         self._default_s = default_s
         self._pipelines: set[asyncio.Queue[kv.PipelineResponse | None]] = set()
@@ -77,7 +77,10 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
             # The transport has tried before: that attempt may have been executed (R32).
             request.retry = bool(request.request_id) or request.HasField("operation_id")
         parsed = parse(request, self._limits)
-        results, stamps = await self._calls.execute([parsed], self._left_s(context))
+        with self._traces.batch("", 1) as trace:
+            results, stamps = await self._calls.execute(
+                [parsed], self._left_s(context), trace=trace
+            )
         result = results[0]
         if result.HasField("status"):
             details: list[Message] = [errors_pb2.StampDetail(stamp=stamp) for stamp in stamps]
@@ -93,8 +96,9 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
     ) -> kv.BatchResponse:
         """Many operations, each with its own outcome."""
         parsed = parse_batch(request.operations, self._limits)
-        results, stamps = await self._calls.execute(parsed, self._left_s(context))
-        version = self._view.table.version
+        with self._traces.batch("", len(parsed)) as trace:
+            results, stamps = await self._calls.execute(parsed, self._left_s(context), trace=trace)
+        version = self._calls.ring_version
         return kv.BatchResponse(results=results, stamps=stamps, ring_version=version)
 
     async def Scan(  # noqa: N802
@@ -155,12 +159,13 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         try:
             timeout_s = self._timeout_s(request)
             parsed = parse_batch(request.operations, self._limits)
-            results, stamps = await self._calls.execute(parsed, timeout_s)
+            with self._traces.batch(request.traceparent, len(parsed)) as trace:
+                results, stamps = await self._calls.execute(parsed, timeout_s, trace=trace)
             answer.results.extend(results)
             answer.stamps.extend(stamps)
         except BecketError as error:
             answer.status.CopyFrom(to_status(error))
-        answer.ring_version = self._view.table.version
+        answer.ring_version = self._calls.ring_version
         answers.put_nowait(answer)
 
     def _timeout_s(self, request: kv.PipelineRequest) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -49,6 +50,9 @@ class Listener(Protocol):
     def receive(self, sender: Identity, messages: Sequence[Message]) -> None:
         """Messages of a peer."""
 
+    def traced(self, parents: Sequence[str], entries: int) -> None:
+        """An envelope belongs to these sampled traces."""
+
     def heard(self, sender: Identity) -> None:
         """A sign of life of a peer."""
 
@@ -84,6 +88,8 @@ class Link:
         self.exchange: Outbox[pb.PeerMessage] = Outbox()
         self.bulk: Outbox[pb.PeerMessage] = Outbox()
         self.beats: Outbox[Claim | None] = Outbox(limit=4)
+        self.traces: deque[str] = deque(maxlen=16)
+        """The traces that entries on the exchange belong to."""
         self._links = links
         self._address = ""
         self._channel: grpc.aio.Channel | None = None
@@ -140,7 +146,8 @@ class Link:
         await call.write(pb.ExchangeRequest(hello=self._links.hellos.say(self.disk)))
         async with self._reading(call, self.exchange, self._on_messages):
             while entries := await self.exchange.take():
-                await call.write(pb.ExchangeRequest(messages=entries))
+                await call.write(pb.ExchangeRequest(messages=entries, traceparents=self.traces))
+                self.traces.clear()
 
     async def _bulk(self) -> None:
         call = (await self._stub()).Copy()
@@ -215,6 +222,8 @@ class Links:
         self.listener = listener
         self.beats = beats
         self.address_of = address_of
+        self.trace = ""
+        """The sampled trace that belongs to what is sent now; empty for none."""
         self.on_error: Callable[[Disk, BaseException], None] = _ignore
         self.on_fault: Callable[[BaseException], None] = _ignore_fault
         """Called with a failure that no stream may have: a bug, which must not go unseen."""
@@ -250,6 +259,11 @@ class Links:
             error = task.exception()
             if error is not None:
                 self.on_fault(error)
+
+    @property
+    def dropped(self) -> int:
+        """Entries that found no room."""
+        return sum(link.exchange.dropped + link.bulk.dropped for link in self._links.values())
 
     # Streams that peers have opened
 
@@ -287,6 +301,8 @@ class Links:
                     link.bulk.put(to_proto(message))
                 else:
                     link.exchange.put(to_proto(message))
+                    if self.trace and self.trace not in link.traces:
+                        link.traces.append(self.trace)
 
     def _answer(self, to: Disk, message: Reply | WouldReply) -> None:
         is_bulk = isinstance(message, Reply) and (message.keys or len(message.digests) > 1)

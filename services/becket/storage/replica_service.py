@@ -169,6 +169,8 @@ class ReplicaServicer(rpc.ReplicaServiceServicer):
         except PeerMessageError as error:
             raise InvalidInputError("messages", str(error)) from error
         self._listener.receive(peer, messages)
+        if kind == "exchange" and request.traceparents:
+            self._listener.traced(request.traceparents, len(messages))
 
     async def _open(self, kind: str, requests: AsyncIterator[Any]) -> tuple[Identity, _Outlet]:
         first = await anext(requests, None)

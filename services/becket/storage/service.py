@@ -30,6 +30,7 @@ from becket.storage.calls import Calls, Space
 from becket.storage.commits import Commits
 from becket.storage.disk import Disk
 from becket.storage.hellos import Hellos
+from becket.storage.instruments import observe
 from becket.storage.key_value_service import KeyValueServicer
 from becket.storage.links import Links
 from becket.storage.load import LoadReports
@@ -39,6 +40,7 @@ from becket.storage.ring_keeper import RingKeeper
 from becket.storage.scans import Scans
 from becket.storage.settings import MIB, StorageSettings
 from becket.storage.shell import Shell
+from becket.storage.traces import Traces
 
 HAND_OVER_S = 3.0
 """A stop waits so long for successors; whoever is not taken over by then is taken over later."""
@@ -79,8 +81,13 @@ class StorageService:
             self.shell, self._hellos, lambda: self._beats.suspects, settings.data_folder
         )
         self._load = LoadReports(identity, self._calls, settings.data_folder)
+        self._traces = Traces(runtime.tracer, commits)
         self._key_values = KeyValueServicer(
-            self._calls, scans, view, settings.limits, settings.default_deadline_ms / 1000
+            self._calls,
+            scans,
+            self._traces,
+            settings.limits,
+            default_s=settings.default_deadline_ms / 1000,
         )
         self._rings = RingServicer(
             view, directory, settings.limits, stream_age_s=settings.stream_age_s
@@ -88,6 +95,7 @@ class StorageService:
         self._wire()
 
     def _wire(self) -> None:
+        observe(self._runtime.meter, self.shell, self._calls, (self._links, self._keeper))
         self.shell.network = self._links
         self.shell.on_change = self._on_change
         self.shell.on_failure = self._fail
@@ -176,6 +184,10 @@ class StorageService:
     def receive(self, sender: Identity, messages: Sequence[Message]) -> None:
         """Messages of a peer."""
         self.shell.receive(sender, messages)
+
+    def traced(self, parents: Sequence[str], entries: int) -> None:
+        """An envelope belongs to sampled traces."""
+        self._traces.envelope(parents, entries)
 
     def heard(self, sender: Identity) -> None:
         """A sign of life of a peer."""

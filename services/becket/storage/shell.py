@@ -31,6 +31,9 @@ OnAnswer = Callable[[Answer], None]
 class Network(Protocol):
     """The way to the peers. What cannot be sent is dropped: loss is safe (R10)."""
 
+    trace: str
+    """The sampled trace that belongs to what is sent now; empty for none."""
+
     def send(self, sent: Sequence[Sent]) -> None:
         """Send each message to its disk, soon, gathered by peer."""
 
@@ -66,8 +69,10 @@ class Shell:
         """A number for an attempt."""
         return next(self._ids)
 
-    def submit(self, attempts: Sequence[Attempt], on_answer: OnAnswer) -> None:
+    def submit(self, attempts: Sequence[Attempt], on_answer: OnAnswer, *, trace: str = "") -> None:
         """Attempts of clients; ``on_answer`` is called once for each, perhaps before this returns.
+
+        ``trace`` is the ``traceparent`` of a sampled batch.
 
         :raises NotAppliedError: this process has stopped; nothing was done.
         """
@@ -76,7 +81,12 @@ class Shell:
         for attempt in attempts:
             self._answers[attempt.id] = on_answer
         self.member.submit(clocks.both(), attempts)
-        self._carry_out()
+        if trace and self.network is not None:
+            self.network.trace = trace
+            self._carry_out()
+            self.network.trace = ""
+        else:
+            self._carry_out()
 
     def offer(self, configs: Iterable[tuple[int, Config]]) -> None:
         """Configs of the ring, old ones too."""

@@ -27,7 +27,7 @@ FAST = DispatchSettings(reconnect_most_us=100_000)
 async def following(*seeds: str) -> AsyncIterator[RingFollower]:
     pool = ChannelPool()
     follower = RingFollower(News(RingView(), lambda: None), pool, FAST, random.Random(1))
-    follower.start(seeds)
+    follower.set_seeds(seeds)
     try:
         yield follower
     finally:

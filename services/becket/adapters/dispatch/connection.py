@@ -51,7 +51,7 @@ class Connection:
     def start(self, seeds: Sequence[str], *, fall_back: bool = False) -> None:
         """Watch these addresses; ``fall_back``: use those that are routers when members fail."""
         self.dispatcher.start()
-        self.follower.start(seeds)
+        self.follower.set_seeds(seeds)
         if fall_back:
             for address in seeds:
                 self.dispatcher.fall_back_to(address)

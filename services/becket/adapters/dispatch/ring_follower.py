@@ -49,10 +49,13 @@ class RingFollower:
         """Who is watched now."""
         return frozenset(self._tasks)
 
-    def start(self, seeds: Sequence[str]) -> None:
-        """Watch these addresses for good."""
+    def set_seeds(self, seeds: Sequence[str]) -> None:
+        """Watch these addresses until other seeds are named."""
+        gone = self._seeds.difference(seeds)
+        self._seeds = set(seeds)
+        for address in gone:
+            self.leave(address)
         for address in seeds:
-            self._seeds.add(address)
             self._watch(address)
 
     def follow(self, address: str) -> None:

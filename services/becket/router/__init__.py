@@ -1,0 +1,1 @@
+"""The router: any key, from any gRPC client, at one address."""

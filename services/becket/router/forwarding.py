@@ -1,0 +1,101 @@
+"""Calls of another service passed on as they are: bytes in, bytes out, streams too.
+
+Owns the forwarding of one service to whoever serves it. Must not read what it forwards. A status
+comes back as it was given, details and all. Where nobody can be reached the caller is told
+UNAVAILABLE; a call is tried at the next address only where the one before could not be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+
+from becket.adapters.dispatch.channel_pool import ChannelPool
+from becket.adapters.interception import Call, Context, Handler
+from becket.core.errors import RetryLaterError
+
+Unary = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+Streaming = grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+_DETAILS = "grpc-status-details-bin"
+
+
+class Forwarder(grpc.GenericRpcHandler):
+    """Handlers for every call of one service."""
+
+    def __init__(
+        self,
+        service: ServiceDescriptor,
+        pool: ChannelPool,
+        addresses: Callable[[], Sequence[str]],
+    ) -> None:
+        self._pool = pool
+        self._addresses = addresses
+        self._name = service.name
+        self._handlers: dict[str, Handler] = {}
+        for method in service.methods:
+            path = f"/{service.full_name}/{method.name}"
+            handler: Handler
+            if method.server_streaming:
+                handler = grpc.unary_stream_rpc_method_handler(self._streaming(path))
+            else:
+                handler = grpc.unary_unary_rpc_method_handler(self._unary(path))
+            self._handlers[path] = handler
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """The handler of a method; None where it is not of this service."""
+        return self._handlers.get(handler_call_details.method)
+
+    def _unary(self, path: str) -> Call:
+        async def forward(request: bytes, context: Context) -> bytes:
+            for address in self._addresses():
+                call: Unary = self._pool.get(address).unary_unary(path)
+                try:
+                    answer: bytes = await call(request, timeout=context.time_remaining())
+                except grpc.aio.AioRpcError as error:
+                    if not _is_unreachable(error):
+                        await _pass_on(error, context)
+                else:
+                    return answer
+            raise self._nobody()
+
+        return forward
+
+    def _streaming(self, path: str) -> Call:
+        async def forward(request: bytes, context: Context) -> None:
+            for address in self._addresses():
+                call: Streaming = self._pool.get(address).unary_stream(path)
+                responses = call(request, timeout=context.time_remaining())
+                begun = False
+                try:
+                    async for response in responses:
+                        begun = True
+                        await context.write(response)
+                except grpc.aio.AioRpcError as error:
+                    if begun or not _is_unreachable(error):
+                        await _pass_on(error, context)
+                else:
+                    return
+                finally:
+                    responses.cancel()
+            raise self._nobody()
+
+        return forward
+
+    def _nobody(self) -> RetryLaterError:
+        return RetryLaterError(f"{self._name}: nobody who serves it can be reached", after_ms=500)
+
+
+def _is_unreachable(error: grpc.aio.AioRpcError) -> bool:
+    """Whether nobody answered: an answer of ours has details."""
+    trailing = error.trailing_metadata() or ()
+    return error.code() is grpc.StatusCode.UNAVAILABLE and not any(
+        key == _DETAILS for key, _ in trailing
+    )
+
+
+async def _pass_on(error: grpc.aio.AioRpcError, context: Context) -> None:
+    trailing = error.trailing_metadata() or ()
+    details = tuple((key, value) for key, value in trailing if key == _DETAILS)
+    await context.abort(error.code(), error.details() or "", details)

@@ -11,6 +11,10 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 class Form(StrEnum):
@@ -68,7 +72,7 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[st
     ]
 
 
-def rich_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> object:
+def rich_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """The rows as something that rich draws."""
     from rich import box
     from rich.table import Table

@@ -1,0 +1,210 @@
+"""The commands that ask about a cluster: ``ring``, ``members``, ``status``, ``top``, ``version``.
+
+Owns their options and the choice between table and JSON. Must not change anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from becket.cli.exits import Exit
+from becket.cli.options import DEFAULT_TARGET, EncodingOption, KeyArgument, Output, Target, Timeout
+from becket.cli.output import Form, print_json, print_table, write_line
+from becket.cli.reporting import reporting
+from becket.cli.texts import Encoding, seconds, to_bytes
+
+if TYPE_CHECKING:
+    from becket.cli.calling import Services
+
+TIMEOUT = "5"
+Found = TypeVar("Found")
+
+ring_app = typer.Typer(
+    help="Which member holds which key, and why.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(ring_app, name="ring")
+    app.command("members")(members)
+    app.command("status")(status)
+    app.command("top")(top)
+    app.command("version")(version)
+
+
+def asked(question: Callable[[Services], Awaitable[Found]], target: str, timeout: str) -> Found:
+    """The answer to a question, from the services at ``target``."""
+    from becket.cli.calling import services_at
+
+    async def run() -> Found:
+        async with services_at(target, seconds(timeout, "--timeout")) as services:
+            return await question(services)
+
+    return asyncio.run(run())
+
+
+@ring_app.command("show")
+@reporting
+def ring_show(
+    *,
+    partitions: Annotated[
+        bool, typer.Option("--partitions", help="List each partition, too.")
+    ] = False,
+    target: Target = DEFAULT_TARGET,
+    timeout: Timeout = TIMEOUT,
+    output: Output = Form.TABLE,
+) -> None:
+    """The ring: its members, and what each of them holds."""
+    from becket.cli.rings import ring
+
+    found = asked(ring, target, timeout)
+    if output is Form.JSON:
+        print_json(found)
+        return
+    write_line(
+        f"ring version {found['version']} of cluster {found['cluster']}: "
+        f"{len(found['partitions'])} partitions, {found['replicas']} replicas of each"
+    )
+    columns = ("NAME", "STATE", "ZONE", "WEIGHT", "PARTITIONS", "COORDINATING", "DISK")
+    fields = ("name", "state", "zone", "weight", "partitions", "coordinating", "disk")
+    print_table(columns, [[dict(row)[field] for field in fields] for row in found["members"]])
+    if partitions:
+        print_table(
+            ("PARTITION", "GENERATION", "COORDINATOR", "REPLICAS", "CHANGES TO"),
+            [
+                (
+                    row["partition"],
+                    row["generation"],
+                    row["coordinator"],
+                    " ".join(row["replicas"]),
+                    " ".join(row["joining"] or ()),
+                )
+                for row in found["partitions"]
+            ],
+        )
+
+
+@ring_app.command("locate")
+@reporting
+def ring_locate(
+    key: KeyArgument,
+    *,
+    encoding: EncodingOption = Encoding.UTF8,
+    target: Target = DEFAULT_TARGET,
+    timeout: Timeout = TIMEOUT,
+    output: Output = Form.TABLE,
+) -> None:
+    """Where a key is: its partition, who coordinates it, who holds it."""
+    from becket.cli.rings import locate
+
+    data = to_bytes(key, encoding, "KEY")
+    found = asked(lambda services: locate(services, data), target, timeout)
+    if output is Form.JSON:
+        print_json(found)
+        return
+    print_table(
+        ("PARTITION", "COORDINATOR", "REPLICAS"),
+        [(found["partition"], found["coordinator"], " ".join(found["replicas"]))],
+    )
+
+
+@ring_app.command("explain")
+@reporting
+def ring_explain(
+    key: KeyArgument,
+    *,
+    joining: Annotated[
+        int, typer.Option(help="What if so many members joined.", min=0, max=1000)
+    ] = 0,
+    leaving: Annotated[
+        list[str] | None, typer.Option(help="What if this member left; may be repeated.")
+    ] = None,
+    encoding: EncodingOption = Encoding.UTF8,
+    target: Target = DEFAULT_TARGET,
+    timeout: Timeout = TIMEOUT,
+    output: Output = Form.TABLE,
+) -> None:
+    """Why a key is where it is, and where it would be if members came or went."""
+    from becket.cli.rings import explain
+
+    data = to_bytes(key, encoding, "KEY")
+    found = asked(
+        lambda services: explain(services, data, joining=joining, leaving=leaving or []),
+        target,
+        timeout,
+    )
+    if output is Form.JSON:
+        print_json(found)
+        return
+    for sentence in found["sentences"]:
+        write_line(f"- {sentence}")
+    if found["replicas_after"]:
+        write_line(f"now on:    {' '.join(found['replicas'])}")
+        write_line(f"then on:   {' '.join(found['replicas_after'])}")
+        write_line(f"the whole change moves {found['moved_copies']} copies of partitions")
+
+
+@reporting
+def members(
+    *, target: Target = DEFAULT_TARGET, timeout: Timeout = TIMEOUT, output: Output = Form.TABLE
+) -> None:
+    """The storage members: their state, where they are, and what they hold."""
+    from becket.cli.members import COLUMNS
+    from becket.cli.members import members as ask
+
+    found = asked(ask, target, timeout)
+    if output is Form.JSON:
+        print_json(found)
+    else:
+        print_table(COLUMNS, [tuple(row.values()) for row in found])
+
+
+@reporting
+def status(
+    *, target: Target = DEFAULT_TARGET, timeout: Timeout = TIMEOUT, output: Output = Form.TABLE
+) -> None:
+    """How the cluster is, and what is going on."""
+    from becket.cli.members import status as ask
+    from becket.cli.members import status_lines
+
+    found = asked(ask, target, timeout)
+    if output is Form.JSON:
+        print_json(found)
+        return
+    for line in status_lines(found):
+        write_line(line)
+
+
+@reporting
+def top(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Print one look and end.")] = False,
+    every: Annotated[str, typer.Option("--every", help="How often to look.")] = "1",
+    target: Target = DEFAULT_TARGET,
+    timeout: Timeout = TIMEOUT,
+) -> Exit:
+    """The cluster and its members, live."""
+    from becket.cli.top import live
+    from becket.cli.top import once as look_once
+
+    every_s = max(0.1, seconds(every, "--every"))
+    asked(look_once if once else lambda services: live(services, every_s), target, timeout)
+    return Exit.DONE
+
+
+@reporting
+def version(*, output: Output = Form.TABLE) -> None:
+    """The version of this command."""
+    import platform
+    from importlib.metadata import version as version_of
+
+    found = {"becket": version_of("becket"), "api": "v1", "python": platform.python_version()}
+    if output is Form.JSON:
+        print_json(found)
+    else:
+        write_line(f"becket {found['becket']} (api {found['api']}, Python {found['python']})")

@@ -335,7 +335,8 @@ async def test_a_sampled_call_is_traced_to_the_replicas(tmp_path: Path) -> None:
         for name, member in cluster.running.items():
             assert member.service is not None
 
-            def note(parents: Sequence[str], _entries: int, name: str = name) -> None:
+            def note(parents: Sequence[str], entries: int, name: str = name) -> None:
+                assert entries
                 told.setdefault(name, []).extend(parents)
 
             member.service.traced = note  # type: ignore[method-assign]

@@ -6,12 +6,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # The stamp carries the lock's checksum, so that a checkout that changes no lock makes no new .venv.
-READY := $(VENV)/.ready-$(shell cksum < requirements/dev.txt | cut -d ' ' -f 1)
+STAMP := $(VENV)/.ready-$(shell cksum < requirements/dev.txt | cut -d ' ' -f 1)
+READY := $(BIN)/becket
 BUILD := .build
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up test lint format tidy unit sim-ci sim explore explore-ci mutants mutants-ci \
-	proto lock clean
+.PHONY: help venv up show test lint format tidy unit sim-ci sim explore explore-ci mutants \
+	mutants-ci proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -19,16 +20,22 @@ help: ## list the targets
 venv: $(READY) ## make .venv from the lock; again only when the lock has changed
 
 # Whatever the machine's pip is set to, only files whose hashes the lock names are installed.
-$(READY):
+$(STAMP):
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements/dev.txt
+	@touch $@
+
+$(READY): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --editable .
 	@touch $@
 
-up: $(READY) ## show a cluster at work: simulated, in one process
+up: $(READY) ## run a cluster on this machine, in the foreground: Ctrl-C stops it, its data stays
+	$(BIN)/becket up $(ARGS)
+
+show: $(READY) ## show a cluster at work: simulated, in one process
 	$(BIN)/python -m tests.simulation show
 
 test: ## everything that CI runs

@@ -217,8 +217,7 @@ class Cycle:
         if before is None:
             sentence = f"ring version {ring.version} of cluster {ring.cluster} is in force"
         else:
-            sentence = f"ring version {ring.version}: "
-            sentence += "; ".join(difference(before, ring).sentences)
+            sentence = f"ring version {ring.version}: {_news(before, ring)}"
         self.say(Topic.RING, sentence)
 
     def _tell_lives(self, snapshot: Snapshot, decision: Decision) -> None:
@@ -243,3 +242,13 @@ class Cycle:
         self.events.add(
             topic, sentence, member=member, ring_version=version, time_ms=clocks.wall_ms()
         )
+
+
+def _news(before: Ring, after: Ring) -> str:
+    """What differs: in full where members do, in numbers within a plan, which says the rest."""
+    if before.cluster != after.cluster or before.partitions != after.partitions:
+        return f"the cluster is {after.cluster} now"
+    if before.members == after.members and before.configs != after.configs:
+        found = difference(before, after)
+        return f"{len(found.began)} changes began, {len(found.ended)} ended"
+    return "; ".join(difference(before, after).sentences)

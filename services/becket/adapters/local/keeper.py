@@ -17,6 +17,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import IO
@@ -57,6 +58,10 @@ LOOK_S = 0.1
 
 LOOKS_PER_LOG_CHECK = 20
 
+LEAVE_S = 2.0
+"""A member that is to leave runs on for so long at least: a write that lets it join may be under
+way when it is taken off the list."""
+
 
 class KeeperRunningError(BecketError):
     """Another keeper runs in this folder; the message names its process."""
@@ -74,6 +79,7 @@ class Keeper:
         command_of: CommandOf = becket_command,
         extra: Mapping[str, str] | None = None,
         tell: Tell = lambda _: None,
+        leave_s: float = LEAVE_S,
     ) -> None:
         self.layout = layout
         self.spec = spec
@@ -82,6 +88,9 @@ class Keeper:
         self._places: dict[str, Place] = {}
         self._kept: dict[str, Kept] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leave_s = leave_s
+        self._leaving_since: dict[str, float] = {}
+        self._ring: Ring | None = None
         self._lock: IO[str] | None = None
         self._follower: asyncio.Task[None] | None = None
 
@@ -148,9 +157,11 @@ class Keeper:
             await asyncio.sleep(LOOK_S)
             looks += 1
             if glance.changed():
-                ring = await self._read_ring()
-                if ring is not None:
-                    await self._follow_ring(ring)
+                self._ring = await self._read_ring() or self._ring
+                if self._ring is not None:
+                    self._follow_count(self._ring)
+            if self._ring is not None and self._leaving_since:
+                await self._let_go(self._ring)
             if looks % LOOKS_PER_LOG_CHECK == 0:
                 for kept in self._kept.values():
                     kept.bound_log()
@@ -166,7 +177,8 @@ class Keeper:
             return None
         return None if found is None else found.ring
 
-    async def _follow_ring(self, ring: Ring) -> None:
+    def _follow_count(self, ring: Ring) -> None:
+        """Start who is wished for, and list who is not as leaving."""
         wished = ring.member_count.wished or self.spec.members
         names = {storage_name(ordinal) for ordinal in range(wished)}
         before = dict(self._places)
@@ -176,17 +188,26 @@ class Keeper:
             if place.service in (STORAGE, LEAVING):
                 service = STORAGE if name in names else LEAVING
                 self._places[name] = place._replace(service=service)
-        in_ring = {member.name for member in ring.members}
-        for name, place in list(self._places.items()):
-            if place.service == LEAVING and name not in in_ring:
-                self._tell(f"{name} is out of the ring: it is stopped, its volume stays")
-                await self._end(name)
-                del self._places[name]
         if self._places != before:
             self._write_directory()
         for name in self._places.keys() - self._kept.keys():
             self._tell(f"{name} is wished for: it is started")
             self._keep(name)
+        leaving = [place.name for place in self._places.values() if place.service == LEAVING]
+        now = time.monotonic()
+        self._leaving_since = {name: self._leaving_since.get(name, now) for name in leaving}
+
+    async def _let_go(self, ring: Ring) -> None:
+        """Stop those that leave once the ring names them no more."""
+        in_ring = {member.name for member in ring.members}
+        for name, since in list(self._leaving_since.items()):
+            if name in in_ring or time.monotonic() - since < self._leave_s:
+                continue
+            self._tell(f"{name} is out of the ring: it is stopped, its volume stays")
+            del self._leaving_since[name]
+            await self._end(name)
+            del self._places[name]
+            self._write_directory()
 
     def _add_leaving(self, ring: Ring) -> None:
         """Members too many that still have a volume: a keeper before this one was emptying them."""

@@ -23,7 +23,7 @@ from becket.core.placement.planner import place
 from becket.core.placement.result import Cause, Constraints
 from becket.core.plans.plan import Plan, PlanState, Step, plan_for
 from becket.core.plans.progress import PlanLimits, Standing, abandon_lost, advance, standing
-from becket.core.plans.wishes import Certificate, Wish, apply_wishes
+from becket.core.plans.wishes import Abandon, Certificate, Wish, apply_wishes
 from becket.core.ring.config import Disk
 from becket.core.ring.members import Member
 from becket.core.ring.ring import Ring
@@ -85,6 +85,10 @@ class Planning:
         if lost:
             sentence = f"{len(lost)} changes are given up: a member that they lead to is lost"
             return Progress(lost, (Said(Topic.PLAN, sentence),))
+        vain = _abandon_vain(ring)
+        if vain:
+            sentence = f"{len(vain)} changes are given up: they lead to a member that is to go"
+            return Progress(vain, (Said(Topic.PLAN, sentence),))
         said: list[Said] = []
         if (ring.members, ring.replicas) != self._key:
             said += self._make(ring)
@@ -217,6 +221,16 @@ class Planning:
         is_current = self.current is not None and self.current.id == plan_id
         if not (is_current or plan_id in self.proposals or plan_id in self.ended):
             raise NotFoundError(f"there is no plan {plan_id!r}")
+
+
+def _abandon_vain(ring: Ring) -> tuple[Wish, ...]:
+    """Give up changes towards a member that is to be emptied, and may have stopped already."""
+    found = []
+    for partition in ring.joint_partitions:
+        config = ring.configs[partition]
+        if not all(ring.member(disk).may_hold for disk in config.newcomers):
+            found.append(Abandon(partition, config.gen))
+    return tuple(found)
 
 
 def plan_name(plan: Plan) -> str:

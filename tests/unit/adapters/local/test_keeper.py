@@ -44,6 +44,7 @@ class Stand:
             command_of=self._command,
             extra={"BECKET_LOG_LEVEL": "debug"},
             tell=self.told.append,
+            leave_s=0.2,
         )
 
     def _command(self, layout: Layout, spec: ClusterSpec, task: Task) -> Command:
@@ -224,6 +225,23 @@ async def test_a_member_too_many_is_stopped_when_it_is_out_of_the_ring(tmp_path:
         assert "storage-3" not in keeper.processes
         assert "storage-3" not in json.loads(stand.layout.addresses_file.read_text())
     assert stand.layout.member_folder("storage-3").exists()
+
+
+async def test_a_member_that_has_only_just_left_the_list_runs_on(tmp_path: Path) -> None:
+    """A write that lets it join may still be under way; then it is emptied like any other."""
+    stand = Stand(tmp_path, replace(SPEC, members=4))
+    stand.keeper._leave_s = 1000
+    names = [f"storage-{i}" for i in range(4)]
+    async with stand.running() as keeper:
+        await stand.write_ring(ring_with(names[:3], wished=3))
+        directory = FileDirectory(stand.layout.addresses_file)
+        await until(lambda: "storage-3" in directory.places(LEAVING))
+        await stand.write_ring(ring_with(names, wished=3, state=MemberState.DRAINING))
+        await until(lambda: keeper._ring is not None and len(keeper._ring.members) == 4)
+        assert "storage-3" in keeper.processes
+        keeper._leave_s = 0
+        await stand.write_ring(ring_with(names[:3], wished=3))
+        await until(lambda: "storage-3" not in keeper.addresses)
 
 
 async def test_a_keeping_that_fails_ends_the_keeper(tmp_path: Path) -> None:

@@ -103,6 +103,19 @@ def test_changes_to_a_lost_member_are_given_up_before_anything_else() -> None:
     assert wishes == tuple(Abandon(p, ring.configs[p].gen) for p in lost)
 
 
+def test_changes_to_a_member_that_is_to_go_are_given_up() -> None:
+    planning = Planning(PlanLimits())
+    ring = written(JOINED, planning.step(JOINED, [], frozen=False).wishes)
+    table = [replace(m, state=MemberState.DRAINING) if m.name == "m-5" else m for m in ring.members]
+    ring = ring.with_members(table)
+    vain = [p for p in ring.joint_partitions if "disk-5" in ring.configs[p].newcomers]
+    progress = planning.step(ring, [], frozen=False)
+    assert progress.wishes == tuple(Abandon(p, ring.configs[p].gen) for p in vain)
+    assert "a member that is to go" in progress.said[0].sentence
+    ring = run(planning, ring)
+    assert not ring.partitions_by_disk["disk-5"]
+
+
 def test_members_that_cannot_carry_the_copies_are_told_every_round() -> None:
     table = [replace(m, state=MemberState.GONE) for m in RING.members[:3]]
     ring = RING.with_members([*table, *RING.members[3:]])

@@ -6,19 +6,23 @@ Owns a small cluster without a supervisor: the first ring is offered by hand, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 
 from becket.adapters.local.memory import MemoryDirectory
+from becket.adapters.rpc.errors import from_rpc_error
 from becket.api.v1 import key_value_pb2_grpc as kv_rpc
 from becket.api.v1 import replica_pb2 as pb
 from becket.api.v1 import replica_pb2_grpc as rpc
 from becket.api.v1 import ring_pb2, ring_pb2_grpc
+from becket.core.errors import WrongMemberError
 from becket.core.placement.result import Constraints
 from becket.core.plans.recovery import first_ring
+from becket.core.replication.settings import Settings
 from becket.core.ring.encoding import encode
 from becket.core.ring.members import Member
 from becket.core.ring.ring import Ring
@@ -46,6 +50,8 @@ class RunningMember:
             "listen": "127.0.0.1:0",
             "data_folder": cluster.folder / name,
             "stop_grace_s": 6,
+            # Coordinators stay where they are, so that a test can name them.
+            "replication": Settings(return_us=3_600_000_000),
             **settings,
         }
         self.settings = StorageSettings(**given)  # type: ignore[arg-type]
@@ -141,15 +147,48 @@ class Members:
         assert self.ring is not None
         return self.coordinators[self.ring.partition_of(key)]
 
-    def stub_for(self, key: bytes) -> kv_rpc.KeyValueServiceAsyncStub:
-        """The KeyValueService that serves this key."""
-        return self.key_values(self.owner(key))
+    def stub_for(self, key: bytes) -> Owner:
+        """The KeyValueService that serves this key, wherever it moves."""
+        return Owner(self, key)
+
+    def note_moved(self, refused: WrongMemberError) -> None:
+        """A member has said who coordinates instead."""
+        for name, member in self.running.items():
+            if member.service is not None and member.disk == refused.coordinator:
+                self.coordinators[refused.partition] = name
 
     async def end(self) -> None:
         """Stop everything."""
         for channel in self._channels.values():
             await channel.close()
         await asyncio.gather(*(member.end() for member in self.running.values()))
+
+
+class Owner:
+    """Calls about one key, made again where its coordinator was another one meanwhile.
+
+    A partition goes back to the first of its replicas when that one is level, at any moment.
+    """
+
+    def __init__(self, cluster: Members, key: bytes) -> None:
+        self._cluster = cluster
+        self._key = key
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        async def call(request: object, **options: object) -> Any:  # noqa: ANN401 - any answer
+            for _ in range(20):
+                stub = self._cluster.key_values(self._cluster.owner(self._key))
+                try:
+                    return await getattr(stub, method)(request, **options)
+                except grpc.aio.AioRpcError as error:
+                    refused = from_rpc_error(error)
+                    if not isinstance(refused, WrongMemberError):
+                        raise
+                    self._cluster.note_moved(refused)
+                    await asyncio.sleep(0.01)
+            raise AssertionError(f"nobody serves {self._key!r}")
+
+        return call
 
 
 @asynccontextmanager

@@ -151,7 +151,7 @@ async def answer_or_refusal(call: Awaitable[object]) -> object:
 
 
 async def a_pipeline(cluster: Members) -> None:
-    call = cluster.stub_for(b"p").Pipeline()
+    call = cluster.key_values(cluster.owner(b"p")).Pipeline()
     for number in range(1, 4):
         put = kv.Operation(put=kv.PutRequest(key=b"p", value=b"%d" % number))
         await call.write(kv.PipelineRequest(batch_id=number, operations=[put]))
@@ -349,3 +349,17 @@ async def test_a_sampled_call_is_traced_to_the_replicas(tmp_path: Path) -> None:
         assert {parent.split("-")[1] for parents in told.values() for parent in parents} == {
             trace_id
         }
+
+
+async def test_a_member_reports_its_load_with_its_hot_keys(tmp_path: Path) -> None:
+    async with members(tmp_path, "storage-0") as cluster:
+        stub = cluster.key_values("storage-0")
+        reads = [kv.Operation(get=kv.GetRequest(key=b"hot"))] * 50
+        await stub.Batch(kv.BatchRequest(operations=reads))
+        service = cluster.running["storage-0"].service
+        assert service is not None
+        report = service.load.report()
+        assert report.disk_id == cluster.running["storage-0"].disk
+        assert report.operations_per_second > 0
+        assert report.latency.ToNanoseconds() > 0
+        assert 0 < report.disk_utilization < 1

@@ -17,7 +17,7 @@ from google.rpc import status_pb2
 
 from becket.adapters import clocks
 from becket.adapters.rpc.errors import to_status
-from becket.adapters.rpc.operations import ANY_AGE, NOBODY, Caller, Parsed, result_to_proto
+from becket.adapters.rpc.operations import ANY_AGE, GET, NOBODY, Caller, Parsed, result_to_proto
 from becket.adapters.rpc.ring_view import RingView
 from becket.adapters.rpc.rings import coordinator_to_proto, stamp_to_proto
 from becket.api.v1 import errors_pb2, types_pb2
@@ -32,6 +32,7 @@ from becket.core.errors import (
     StaleStampError,
     WrongMemberError,
 )
+from becket.core.load.hot_keys import HotKeys
 from becket.core.replication.cells import Answer, Attempt, Kind, Operation, Outcome, Reason, Result
 from becket.core.replication.versions import ZERO, Version
 from becket.storage.shell import Shell
@@ -44,7 +45,7 @@ GRACE_S = 0.5
 _SMOOTHING = 0.05
 
 # No client's key: it is only read, to confirm a reign.
-_PROBE = Parsed(b"", Operation(Kind.GET))
+_PROBE = Parsed(b"", Operation(Kind.GET))  # not GET itself: it is nobody's read
 
 
 class Space:
@@ -80,6 +81,8 @@ class Calls:
         self._view = view
         self._space = space
         self.in_flight = 0
+        self.hot_keys = HotKeys(clocks.monotonic_us())
+        """The keys that are read most."""
         self.served = 0
         """Operations that were answered since the start."""
         self.latency_s = 0.0
@@ -217,9 +220,11 @@ class _Batch:
         """Attempts by key, in the order of the list; relaxed reads are answered on the way."""
         open_groups: dict[tuple[int, bytes], _Group] = {}
         formed: list[tuple[int, bytes, _Group]] = []
-        full = self._calls.is_full()
+        full, note_read = self._calls.is_full(), self._calls.hot_keys.add
         for place, item in enumerate(self._parsed):
             partition = self._partitions[place]
+            if item.operation is GET:
+                note_read(item.key)
             if item.staleness_us >= 0 and self._read_relaxed(place, partition, item):
                 continue
             is_write = item.operation.kind is not Kind.GET

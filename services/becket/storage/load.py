@@ -15,6 +15,7 @@ from pathlib import Path
 
 import grpc
 
+from becket.adapters import clocks
 from becket.adapters.rpc.channels import open_channel
 from becket.api.v1 import balancer_pb2 as pb
 from becket.api.v1 import balancer_pb2_grpc as rpc
@@ -79,5 +80,11 @@ class LoadReports:
             cpu_utilization=min(1.0, self._cpu),
             disk_utilization=space.used / space.total,
         )
+        for hot in self._calls.hot_keys.hottest(clocks.monotonic_us()):
+            report.hot_keys.add(
+                key=hot.key,
+                reads_per_second=hot.reads_per_second,
+                error_per_second=hot.error_per_second,
+            )
         report.latency.FromNanoseconds(int(self._calls.latency_s * 1e9))
         return report

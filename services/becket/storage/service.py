@@ -80,7 +80,7 @@ class StorageService:
         self._reports = MemberReports(
             self.shell, self._hellos, lambda: self._beats.suspects, settings.data_folder
         )
-        self._load = LoadReports(identity, self._calls, settings.data_folder)
+        self.load = LoadReports(identity, self._calls, settings.data_folder)
         self._traces = Traces(runtime.tracer, commits)
         self._key_values = KeyValueServicer(
             self._calls,
@@ -137,7 +137,7 @@ class StorageService:
         """Let time pass, until the disk fails."""
         tick_s = self._settings.tick_ms / 1000
         loop = asyncio.get_running_loop()
-        reporting = asyncio.create_task(self._load.run(self._directory))
+        reporting = asyncio.create_task(self.load.run(self._directory))
         watching = asyncio.create_task(self._keep_watching_space())
         try:
             due = loop.time()

@@ -34,7 +34,8 @@ DEFAULT_STALENESS_US = 5_000_000
 Request = kv.GetRequest | kv.PutRequest | kv.DeleteRequest | kv.IncrementRequest
 Write = kv.PutRequest | kv.DeleteRequest | kv.IncrementRequest
 
-_GET = Operation(Kind.GET)
+GET = Operation(Kind.GET)
+"""Every read; one object, so that it is told by identity."""
 
 
 class Caller(NamedTuple):
@@ -101,7 +102,7 @@ def parse(request: Request, limits: Limits, path: str = "") -> Parsed:
     if not 1 <= len(key) <= limits.key_bytes:
         limits.check_key(key, f"{dot}key")
     if isinstance(request, kv.GetRequest):
-        return Parsed(key, _GET, NOBODY, _staleness_us(request, dot))
+        return Parsed(key, GET, NOBODY, _staleness_us(request, dot))
     operation = _operation(request, limits, dot)
     limits.check_operation(operation, path)
     return Parsed(key, operation, _caller(request, dot))

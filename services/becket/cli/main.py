@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from becket.cli import cluster_commands, question_commands
+from becket.cli import cluster_commands, key_commands, question_commands
 
 app = typer.Typer(
     name="becket",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 
 cluster_commands.add_to(app)
+key_commands.add_to(app)
 question_commands.add_to(app)
 
 

@@ -29,8 +29,11 @@ Timeout = Annotated[
     str, typer.Option("--timeout", help="How long to try: seconds, or 500ms, 10s, 1m.")
 ]
 KeyArgument = Annotated[str, typer.Argument(help="The key, 1 byte to 4 KiB.", show_default=False)]
-EncodingOption = Annotated[
-    Encoding, typer.Option("--encoding", help="How keys and values stand in arguments and output.")
+ValueEncoding = Annotated[
+    Encoding, typer.Option("--encoding", help="How values stand in arguments and output.")
+]
+KeyEncoding = Annotated[
+    Encoding, typer.Option("--key-encoding", help="How keys stand in arguments and output.")
 ]
 Data = Annotated[
     Path | None,

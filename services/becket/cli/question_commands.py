@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from becket.cli.exits import Exit
-from becket.cli.options import DEFAULT_TARGET, EncodingOption, KeyArgument, Output, Target, Timeout
+from becket.cli.options import DEFAULT_TARGET, KeyArgument, KeyEncoding, Output, Target, Timeout
 from becket.cli.output import Form, print_json, print_table, write_line
 from becket.cli.reporting import reporting
 from becket.cli.texts import Encoding, seconds, to_bytes
@@ -94,7 +94,7 @@ def ring_show(
 def ring_locate(
     key: KeyArgument,
     *,
-    encoding: EncodingOption = Encoding.UTF8,
+    key_encoding: KeyEncoding = Encoding.UTF8,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = TIMEOUT,
     output: Output = Form.TABLE,
@@ -102,7 +102,7 @@ def ring_locate(
     """Where a key is: its partition, who coordinates it, who holds it."""
     from becket.cli.rings import locate
 
-    data = to_bytes(key, encoding, "KEY")
+    data = to_bytes(key, key_encoding, "KEY")
     found = asked(lambda services: locate(services, data), target, timeout)
     if output is Form.JSON:
         print_json(found)
@@ -124,7 +124,7 @@ def ring_explain(
     leaving: Annotated[
         list[str] | None, typer.Option(help="What if this member left; may be repeated.")
     ] = None,
-    encoding: EncodingOption = Encoding.UTF8,
+    key_encoding: KeyEncoding = Encoding.UTF8,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = TIMEOUT,
     output: Output = Form.TABLE,
@@ -132,7 +132,7 @@ def ring_explain(
     """Why a key is where it is, and where it would be if members came or went."""
     from becket.cli.rings import explain
 
-    data = to_bytes(key, encoding, "KEY")
+    data = to_bytes(key, key_encoding, "KEY")
     found = asked(
         lambda services: explain(services, data, joining=joining, leaving=leaving or []),
         target,

@@ -1,0 +1,147 @@
+"""``becket load``: many entries from a file, in batches.
+
+Owns what is sent when, and the count of what came of it. A file is checked to its end before
+anything is sent; what comes through a pipe is sent up to the line that is wrong. After an entry
+that was not done for certain nothing more is sent. Must not retry: the client does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from becket.cli.exits import Exit, row_of, worse
+from becket.cli.reading import BadLineError, Line
+from becket.cli.store import Item, Store
+from becket.cli.texts import shown
+from becket.core.errors import BecketError
+
+BATCH_BYTES = 2 << 20
+"""A batch is over with so many bytes, whatever the number of its entries."""
+
+IN_FLIGHT = 4
+"""Batches under way at once; writes of one key keep their order all the same."""
+
+SHOWN = 10
+
+
+class LoadRow(TypedDict):
+    """What came of a file: the JSON form of ``becket load``."""
+
+    loaded: int
+    expired: int
+    not_done: int
+    unknown: int
+    seconds: float
+
+
+@dataclass
+class Tally:
+    """What came of the entries so far."""
+
+    loaded: int = 0
+    expired: int = 0
+    not_done: int = 0
+    unknown: int = 0
+    code: Exit = Exit.DONE
+    last_line: int = 0
+    """Of what was sent."""
+    failures: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def take(self, lines: list[Line], results: list[BecketError | None]) -> None:
+        """Count a batch."""
+        for line, error in zip(lines, results, strict=True):
+            self.last_line = max(self.last_line, line.number)
+            if error is None:
+                self.loaded += 1
+                continue
+            code = row_of(error).code
+            # An entry that the cluster refuses was not done, whatever a single call would be told.
+            outcome = Exit.UNKNOWN if code is Exit.UNKNOWN else Exit.NOT_DONE
+            self.code = worse(self.code, outcome)
+            if outcome is Exit.UNKNOWN:
+                self.unknown += 1
+            else:
+                self.not_done += 1
+            if len(self.failures) < SHOWN and line.item is not None:
+                self.failures.append(f"line {line.number}, key {shown(line.item.key)}: {error}")
+
+    def row(self) -> LoadRow:
+        """The counts."""
+        return LoadRow(
+            loaded=self.loaded,
+            expired=self.expired,
+            not_done=self.not_done,
+            unknown=self.unknown,
+            seconds=round(time.monotonic() - self.began, 3),
+        )
+
+
+def batches(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
+    """The lines in groups of ``size`` entries and ``BATCH_BYTES`` bytes at most."""
+    group: list[Line] = []
+    total = 0
+    for line in lines:
+        item = line.item
+        weight = 0 if item is None else len(item.key) + len(item.value)
+        if group and (len(group) >= size or total + weight > BATCH_BYTES):
+            yield group
+            group, total = [], 0
+        group.append(line)
+        total += weight
+    if group:
+        yield group
+
+
+async def load(
+    store: Store, lines: Iterator[Line], batch: int, progress: Callable[[int], None]
+) -> tuple[Tally, BadLineError | None]:
+    """Write every entry; what came of them, and the line that ended it early.
+
+    ``progress`` is told how many lines have an outcome.
+    """
+    tally = Tally()
+    bad: list[BadLineError] = []
+    under_way: deque[tuple[list[Line], asyncio.Task[list[BecketError | None]]]] = deque()
+
+    async def settle() -> None:
+        group, task = under_way.popleft()
+        tally.take(group, await task)
+        progress(tally.loaded + tally.not_done + tally.unknown + tally.expired)
+
+    for group in batches(_until_bad(lines, bad), batch):
+        alive = [line for line in group if line.item is not None]
+        tally.expired += len(group) - len(alive)
+        if not alive:
+            continue
+        items = [line.item for line in alive if line.item is not None]
+        under_way.append((alive, asyncio.create_task(_put(store, items))))
+        # Each batch must have been handed over before the next, for the order of its keys.
+        await asyncio.sleep(0)
+        while len(under_way) >= IN_FLIGHT:
+            await settle()
+        if tally.code:
+            break
+    while under_way:
+        await settle()
+    return tally, bad[0] if bad else None
+
+
+async def _put(store: Store, items: list[Item]) -> list[BecketError | None]:
+    try:
+        return await store.put_many(items)
+    except BecketError as error:
+        return list(itertools.repeat(error, len(items)))
+
+
+def _until_bad(lines: Iterator[Line], bad: list[BadLineError]) -> Iterator[Line]:
+    try:
+        yield from lines
+    except BadLineError as error:
+        bad.append(error)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from google.protobuf.duration_pb2 import Duration
 
 from becket.adapters.rpc.errors import from_status
+from becket.adapters.rpc.rings import version_from_bytes
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import BecketError, InvalidInputError
 from becket.core.limits import INT64, Limits
@@ -188,8 +189,8 @@ def _put(operation: Put, key: bytes, limits: Limits, dot: str) -> kv.PutRequest:
 def _version(version: bytes | None, dot: str) -> bytes:
     if version is None:
         return b""
-    if not _bytes(version, f"{dot}if_version"):
-        raise InvalidInputError(f"{dot}if_version", "must be the version of an entry")
+    if version_from_bytes(_bytes(version, f"{dot}if_version")) is None:
+        raise InvalidInputError(f"{dot}if_version", "is not a version that was given out")
     return version
 
 

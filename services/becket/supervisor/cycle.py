@@ -26,6 +26,7 @@ from becket.core.supervision.estimates import Estimate, estimate
 from becket.core.supervision.offering import offers
 from becket.core.supervision.saying import Said, Topic
 from becket.core.supervision.snapshot import Snapshot, Wished
+from becket.core.supervision.status import ClusterView, cluster_view
 from becket.ports.directory import Directory
 from becket.ports.topology import Topology
 from becket.supervisor.acting import RingWriter
@@ -34,6 +35,7 @@ from becket.supervisor.observing import Observer, Times
 from becket.supervisor.settings import SupervisorSettings
 
 STORAGE = "storage"
+NOTHING_SEEN = ClusterView(0, 0, 0, 0, 0, 0, ())
 
 
 class Cycle:
@@ -56,6 +58,8 @@ class Cycle:
         self.view = RingView()
         self.events = EventLog(settings.events)
         self.decision = Decision((), ())
+        self.view_of_cluster = NOTHING_SEEN
+        """The cluster in numbers, as of the last round; kept for metrics."""
         self.estimates: dict[str, Estimate] = {}
         self.directory = directory
         self.writer = RingWriter(topology, changed=self.wake)
@@ -136,6 +140,7 @@ class Cycle:
         if not self.writer.is_read:
             return False
         self.decision = self.supervision.decide(snapshot)
+        self.view_of_cluster = cluster_view(snapshot)
         self.note_plans(snapshot)
         self._tell(snapshot, self.decision)
         return await self._grant(self.decision.wishes)

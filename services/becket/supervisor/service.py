@@ -20,6 +20,7 @@ from becket.ports.topology import Topology
 from becket.runtime.contract import Runtime
 from becket.runtime.ring_service import RingServicer
 from becket.supervisor.cycle import Cycle
+from becket.supervisor.instruments import observe
 from becket.supervisor.servicer import SupervisorServicer
 from becket.supervisor.settings import SupervisorSettings
 
@@ -36,6 +37,7 @@ class SupervisorProcess:
     ) -> None:
         new_cluster = f"{settings.cluster_name}-{secrets.token_hex(4)}"
         self.cycle = Cycle(settings, topology, directory, new_cluster=new_cluster, log=runtime.log)
+        observe(runtime.meter, self.cycle)
         age_s = settings.stream_age_s
         self._servicer = SupervisorServicer(self.cycle, settings.name, stream_age_s=age_s)
         self._rings = RingServicer(self.cycle.view, directory, settings.limits, stream_age_s=age_s)

@@ -28,7 +28,9 @@ class SupervisorSettings(ServiceSettings):
     spread_zones: bool = Field(default=True, description="spread copies over zones")
     spread_nodes: bool = Field(default=True, description="spread copies over nodes")
     membership: Annotated[MembershipSettings, CHECKED] = MembershipSettings()
-    plan: Annotated[PlanLimits, CHECKED] = PlanLimits()
+    # One partition's change takes some tenths of a second however small it is: with 16 at a time a
+    # member of 192 empty partitions is filled in 4 s, with 8 in 9 s (2 cores, 4 members).
+    plan: Annotated[PlanLimits, CHECKED] = PlanLimits(partitions=64, copies_per_member=16)
     gather_ms: int = Field(20, ge=0, le=10_000, description="news that comes together is one round")
     look_ms: int = Field(250, ge=10, le=60_000, description="a round without news, for the clock")
     refresh_ms: int = Field(1000, ge=10, le=600_000, description="between reads of the ring object")

@@ -84,6 +84,17 @@ async def test_the_numbers_of_a_status(scene: Scene) -> None:
         assert status.sentences[0] == f"{stalled} of 16 partitions have no majority"
 
 
+async def test_the_numbers_are_measured(scene: Scene) -> None:
+    await scene.add_all(3)
+    async with supervising(scene) as office:
+        await scene.settled(THREE)
+        await office.until(lambda: office.cycle.view_of_cluster.whole == 16)
+        shown = office.host.runtime.telemetry.exposition()[0].decode()
+    assert 'becket_supervisor_partitions{becket_partition_state="whole"} 16.0' in shown
+    assert 'becket_supervisor_members{becket_member_state="alive"} 3.0' in shown
+    assert "becket_supervisor_ring_version 1.0" in shown.replace("_ratio", "")
+
+
 async def test_members_are_listed_as_they_are_seen(scene: Scene) -> None:
     await scene.add_all(4)
     async with supervising(scene) as office:

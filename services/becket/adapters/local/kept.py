@@ -125,6 +125,8 @@ class Kept:
                 shutil.copyfile(self._log, self._log.with_name(f"{self._log.name}.1"))
                 with self._log.open("r+b") as file:
                     file.truncate(0)
+        except FileNotFoundError:
+            return  # It has not been started yet.
         except OSError as error:
             self._tell(f"the log of {self.name} cannot be moved aside: {error}")
 

@@ -85,7 +85,11 @@ def member_views(snapshot: Snapshot) -> tuple[MemberView, ...]:
 
 
 def cluster_view(snapshot: Snapshot) -> ClusterView:
-    """The cluster in numbers, with a sentence for each that is not as it should be."""
+    """The cluster in numbers, with a sentence for each that is not as it should be.
+
+    A partition that changes its replicas is whole while all of them live: what its newcomers lack
+    they are being given.
+    """
     ring, views = snapshot.found, member_views(snapshot)
     wished = len(snapshot.wished)
     alive = [view for view in views if view.liveness is not Liveness.DEAD]
@@ -109,6 +113,9 @@ def cluster_view(snapshot: Snapshot) -> ClusterView:
         sentences.append(f"{stalled} of {ring.partitions} partitions have no majority")
     if degraded:
         sentences.append(f"{degraded} of {ring.partitions} partitions lack a replica that is level")
+    if ring.joint_partitions:
+        joint = len(ring.joint_partitions)
+        sentences.append(f"{joint} of {ring.partitions} partitions are changing their replicas")
     if wished != len(snapshot.wished) and snapshot.wished:
         there = len(snapshot.wished)
         sentences.append(f"{wished} members are wished for, there are places for {there}")

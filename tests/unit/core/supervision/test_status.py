@@ -40,6 +40,13 @@ def test_a_lagging_replica_or_an_old_report_is_not_whole() -> None:
     assert view.sentences == ("2 of 16 partitions lack a replica that is level",)
 
 
+def test_changes_under_way_are_told_whoever_began_them() -> None:
+    ring = RING.with_configs({3: RING.configs[3].begin(("disk-3", "disk-4", "disk-1"))})
+    view = cluster_view(snapshot(ring, seen=tuple(seen_of(ring))))
+    assert view.whole == 16
+    assert view.sentences == ("1 of 16 partitions are changing their replicas",)
+
+
 def test_without_a_ring_there_is_nothing_to_count() -> None:
     shot = replace(snapshot(None), wished=(Wished("m-0"),), seen=(Seen("m-0", "disk-0"),))
     view = cluster_view(shot)

@@ -12,10 +12,10 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from becket.core.errors import InvalidInputError
+from becket.core.histories.entries import Entry
 from becket.core.replication.cells import Answer, Kind, Operation, Outcome, Reason
 from becket.core.replication.versions import Version
 from becket.core.sessions import Call, Session
-from tests.simulation.history import Entry
 from tests.simulation.world import MS
 
 if TYPE_CHECKING:

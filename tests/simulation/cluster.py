@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from becket.core.histories.entries import History
 from becket.core.replication.cells import Answer, Attempt
 from becket.core.replication.effects import Certificate
 from becket.core.replication.invariants import InvariantError
 from becket.core.replication.messages import Message
 from becket.core.replication.settings import Settings
 from becket.core.ring.config import Config, first_config
-from tests.simulation.history import History
 from tests.simulation.processes import Clock, Process
 from tests.simulation.world import MS, World
 

@@ -15,14 +15,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build" / "compiled"
-CORE = ("becket/core/placement", "becket/core/plans", "becket/core/replication", "becket/core/ring")
+CORE = (
+    "becket/core/histories",
+    "becket/core/placement",
+    "becket/core/plans",
+    "becket/core/replication",
+    "becket/core/ring",
+)
 SIMULATION = (
-    "checker",
     "clients",
     "cluster",
     "disks",
     "faults",
-    "history",
     "processes",
     "provoker",
     "supervisors",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from becket.core.histories.entries import Entry
+from becket.core.histories.search import Judgement, judge
 from becket.core.replication.cells import (
     Answer,
     Attempt,
@@ -20,9 +22,7 @@ from becket.core.replication.cells import (
     Verdict,
 )
 from becket.core.sessions import Call, Session
-from tests.simulation.checker import Judgement, judge
 from tests.simulation.explore_shell import PARTITION
-from tests.simulation.history import Entry
 
 ATTEMPTS = 10
 CALLS = 100 * ATTEMPTS

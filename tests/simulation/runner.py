@@ -10,9 +10,9 @@ import random
 from dataclasses import dataclass, field
 
 from becket.core.errors import BugError
+from becket.core.histories.search import Judgement, judge
 from becket.core.replication.cells import Kind, Operation, Outcome
 from becket.core.replication.settings import MS, Settings
-from tests.simulation.checker import Judgement, judge
 from tests.simulation.clients import Client, Running
 from tests.simulation.cluster import Cluster, Shape
 from tests.simulation.faults import NOTHING, Faults, Trim
@@ -62,6 +62,8 @@ def drawn_settings(rng: random.Random) -> Settings:
         gossip_us=rng.choice((50, 400, 1000)) * MS,
         purge_age_us=rng.choice((20, 100, 400, 60_000)) * MS,
         sweep_us=rng.choice((40, 80, 300)) * MS,
+        page_us=20 * MS,
+        laggard_us=100 * MS,
         compare_us=rng.choice((300, 2000)) * MS,
         return_us=rng.choice((300, 1000)) * MS,
         clock_rate_error=rng.choice((0.01, 0.01, 0.1, 0.3)),

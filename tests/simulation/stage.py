@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from becket.core.errors import InvalidInputError
+from becket.core.histories.entries import Entry
+from becket.core.histories.search import Judgement, judge
 from becket.core.replication.cells import Answer, Kind, Operation, Outcome
 from becket.core.replication.messages import Message
 from becket.core.replication.settings import Settings
 from becket.core.ring.config import Config, first_config
 from becket.core.sessions import Call, Session
-from tests.simulation.checker import Judgement, judge
 from tests.simulation.cluster import Cluster, Shape, TopologyObject
-from tests.simulation.history import Entry
 from tests.simulation.processes import Process
 from tests.simulation.world import MS, World
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from becket.core.histories.entries import Entry
+from becket.core.histories.search import Judgement, judge
 from becket.core.replication.cells import Kind, Operation, Result, Verdict
 from becket.core.replication.versions import Epoch, Version
-from tests.simulation.checker import Judgement, judge
-from tests.simulation.history import Entry
 
 KEY = b"k"
 EPOCH = Epoch(1, "d1", 1)

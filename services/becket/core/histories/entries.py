@@ -1,7 +1,8 @@
 """What the clients of one run did and saw.
 
-Owns the record; ``checker`` judges it. Times are true (simulated) microseconds, which no client
-or member can see. ``ended_us`` None: the outcome is unknown, for ever.
+Owns the record; ``search`` and ``stream`` judge it. Times are microseconds of one clock: simulated
+ones, which no client or member can see, or those of the process that all clients run in.
+``ended_us`` None: the outcome is unknown, for ever.
 """
 
 from __future__ import annotations

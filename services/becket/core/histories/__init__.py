@@ -1,0 +1,1 @@
+"""What clients did and saw, and whether any order of it makes sense."""

@@ -30,7 +30,8 @@ class StorageSettings(ServiceSettings):
     tick_ms: int = Field(20, ge=10, le=50, description="how often the core lets time pass")
     full_mib: int = Field(64, ge=1, description="free space below which writes are refused")
     rocks: Annotated[RocksSettings, CHECKED] = RocksSettings()
-    replication: Annotated[ReplicationSettings, CHECKED] = ReplicationSettings()
+    # Streams lose nothing while they last: sending again is for what a broken one took along.
+    replication: Annotated[ReplicationSettings, CHECKED] = ReplicationSettings(resend_us=300_000)
     membership: Annotated[MembershipSettings, CHECKED] = MembershipSettings()
 
     @model_validator(mode="after")

@@ -27,8 +27,9 @@ class Context:
         self.now_us = 0
         self.wall_ms = 0
         self.out = Effects()
-        self.wants_lease = False
-        """Whether a read had to be checked for want of a lease (R25)."""
+        self.wants_claim = False
+        """Whether claims should go out with this step: a reign has begun, or a read had to be
+        checked for want of a lease (R25)."""
         # A reply to an earlier process of this disk must not look like one to this process.
         self._last_id = replica.identity.incarnation << 32
 

@@ -172,7 +172,7 @@ class Coordinator:
             self.ctx.succeed(attempt, results, self.stamp)
             return
         if idle_us >= self.ctx.settings.lease_us:
-            self.ctx.wants_lease = True
+            self.ctx.wants_claim = True
         self._reads.append((attempt, results))
         if self._reading is None:
             self._start_check()

@@ -73,11 +73,12 @@ class Keys:
             for round_ in self._rounds.values()
         )
 
-    def settle(self, buckets: set[int]) -> None:
-        """Keys of these buckets are fresh unless something is known of them (section 5).
+    def open_keys(self) -> set[bytes]:
+        """Keys with a round under way."""
+        return {round_.key for round_ in self._rounds.values()}
 
-        A key that was touched, is being written, was given up or purged keeps its own state.
-        """
+    def settle(self, buckets: set[int]) -> None:
+        """Keys of these buckets that nothing else is known of are fresh (section 5)."""
         for state in [s for s in self._states.values() if s.fresh and s.is_idle]:
             if bucket_of(state.key, self._ctx.settings.buckets) in buckets:
                 del self._states[state.key]
@@ -218,6 +219,7 @@ class Keys:
         self._written = cell.ver
         round_.cell = cell
         round_.acks.clear()
+        self._c.levelling.note_write(round_.key)
         self._send(round_, self._c.config.members)
 
     def _send(self, round_: Round, disks: tuple[Disk, ...]) -> None:

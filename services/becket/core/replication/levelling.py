@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Digests = tuple[int | None, ...]
 
+MOST_DEFERRALS = 5
+"""A bucket that differs while it is written is looked at so often before it is listed."""
+
 
 class Trailing(NamedTuple):
     """A chosen write that some members have not acked yet."""
@@ -53,6 +56,11 @@ class Levelling:
         self._compare_serial = 0
         self._compared: dict[Disk, Digests] = {}
         self._compare_us = 0
+        self._moving: set[int] = set()
+        """Buckets that were written since the digests were asked for: theirs prove nothing."""
+        self._defer: set[int] = set()
+        self._deferred: dict[int, int] = {}
+        """How often in a row a bucket that differed was moving."""
         self._next_us = coordinator.ctx.now_us
         self._listing: Listing | None = None
         self._to_list: deque[int] = deque()
@@ -82,6 +90,11 @@ class Levelling:
             and not any(disk in trailing.missing for trailing in self._trailing.values())
             and not self._c.keys.open_without(disk)
         )
+
+    def note_write(self, key: bytes) -> None:
+        """A write of this key goes out now."""
+        if self._compare_id:
+            self._moving.add(bucket_of(key, self._buckets))
 
     # Acks
 
@@ -130,6 +143,8 @@ class Levelling:
         self._compare_serial = self._serial
         self._compared = {}
         self._compare_us = self._ctx.now_us
+        open_keys = {trailing.key for trailing in self._trailing.values()} | c.keys.open_keys()
+        self._moving = {bucket_of(key, self._buckets) for key in open_keys}
         c.ask_all(Compare(c.part.number, c.gen, c.epoch, self._compare_id, None), self._on_digests)
 
     def _on_digests(self, disk: Disk, reply: Reply) -> None:
@@ -154,14 +169,28 @@ class Levelling:
             equal = {d for d, digests in compared.items() if digests[bucket] == own[bucket]}
             if own[bucket] is not None and own_disk in equal and self._c.config.quorum(equal):
                 settled.add(bucket)
-            elif bucket not in self._settled:
+            elif bucket not in self._settled and not self._defers(bucket):
                 self._to_list.append(bucket)
         self._settled |= settled
         self._c.keys.settle(settled)
         for disk, lacking in self._lacking.items():
             self._judge_member(compared.get(disk), own, lacking)
+        self._deferred = {bucket: self._deferred.get(bucket, 0) + 1 for bucket in self._defer}
+        if self._defer:
+            self._defer.clear()
+            self._next_us = min(self._next_us, self._ctx.now_us + self._ctx.settings.sweep_us)
         if self._to_list:
             self._next_us = self._ctx.now_us
+
+    def _defers(self, bucket: int) -> bool:
+        """Whether a difference may come of writes that were under way: then look again later.
+
+        Not for ever: a bucket that never rests is listed all the same.
+        """
+        if bucket not in self._moving or self._deferred.get(bucket, 0) >= MOST_DEFERRALS:
+            return False
+        self._defer.add(bucket)
+        return True
 
     def _judge_member(self, theirs: Digests | None, own: Digests, lacking: dict[int, int]) -> None:
         if theirs is None:
@@ -173,7 +202,7 @@ class Levelling:
                 # An ack missed since the digests were asked for is not in them.
                 if lacking.get(bucket, self._serial + 1) <= self._compare_serial:
                     del lacking[bucket]
-            else:
+            elif theirs[bucket] is None or own[bucket] is None or not self._defers(bucket):
                 lacking.setdefault(bucket, 0)
                 if bucket not in self._to_list:
                     self._to_list.append(bucket)
@@ -188,7 +217,7 @@ class Levelling:
         """Note missing acks, compare when it is time, list what differs, feed what was listed."""
         now, settings = self._ctx.now_us, self._ctx.settings
         for round_id, trailing in list(self._trailing.items()):
-            if now - trailing.since_us >= settings.resend_us:
+            if now - trailing.since_us >= settings.laggard_us:
                 for disk in sorted(trailing.missing):
                     self._note_lacking(disk, trailing.key)
                 self._forget_trailing(round_id)

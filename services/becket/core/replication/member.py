@@ -65,6 +65,8 @@ class Member:
         self._ctx = Context(settings, store, self.replica)
         self._ctx.now_us = now_us
         self._scrub_us = now_us
+        self._page_us = now_us
+        self._swept = -1
         self.seats: dict[int, Seat] = {}
         self._standing = Standing(self._ctx, identity, self._crown)
         self._claims = Claims(self._ctx, self.seats)
@@ -110,7 +112,19 @@ class Member:
         if self._ctx.now_us >= self._scrub_us:
             self._scrub_us = self._ctx.now_us + self._settings.sweep_us
             self.replica.scrub()
+        if self._ctx.now_us >= self._page_us:
+            self._page_us = self._ctx.now_us + self._settings.page_us
+            self._sweep()
         self._leave()
+
+    def _sweep(self) -> None:
+        """One page of the next partition whose turn it is, in rising order."""
+        reigns = self.reigns()
+        order = sorted(reigns, key=lambda number: (number <= self._swept, number))
+        for number in order:
+            if not reigns[number].config.is_joint and reigns[number].purging.sweep():
+                self._swept = number
+                return
 
     def hand_over(self, clocks: tuple[int, int], *, leaving: bool) -> int:
         """R24 for every partition; ``leaving`` for good. Returns how many still are to go."""
@@ -196,8 +210,8 @@ class Member:
                 part.touched_us = self._ctx.now_us
 
     def _leave(self) -> None:
-        if self._ctx.wants_lease:
-            self._ctx.wants_lease = False
+        if self._ctx.wants_claim:
+            self._ctx.wants_claim = False
             self._claims.hurry()
             self._claims.tick()
 
@@ -291,8 +305,8 @@ class Member:
         seat.return_us = self._ctx.now_us + self._settings.return_us
         coordinator.levelling.start(candidature.roots)
         self._claims.reigns += 1
-        self._claims.hurry()
-        self._claims.tick()
+        # One claim a peer tells of all reigns that this step begins (``_leave``).
+        self._ctx.wants_claim = True
         self._reigns.resume_parked(seat)
 
     def _on_matched(self, partitions: Iterable[int]) -> None:

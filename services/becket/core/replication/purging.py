@@ -47,16 +47,25 @@ class Purging:
         self._drops: dict[int, Dropping] = {}
 
     def tick(self) -> None:
-        """Send Drops again; sweep a page when it is time."""
+        """Send Drops again."""
         now, settings = self._ctx.now_us, self._ctx.settings
         for dropping in list(self._drops.values()):
             if now - dropping.sent_us >= settings.resend_us:
                 self._send(dropping)
-        if now >= self._sweep_us:
-            self._sweep(now)
+
+    def sweep(self) -> bool:
+        """Look at one page of the own engine when it is time; whether it was.
+
+        A whole round is a sweep interval apart from the next; within one, pages follow as fast as
+        whoever shares the reading out among partitions allows.
+        """
+        now = self._ctx.now_us
+        if now < self._sweep_us:
+            return False
+        self._sweep(now)
+        return True
 
     def _sweep(self, now: int) -> None:
-        """Look at one page of the own engine; a whole round is a sweep interval apart."""
         settings = self._ctx.settings
         page = self._ctx.store.page(self._c.part.number, self._after, settings.page_keys)
         for key, cell in page:
@@ -69,7 +78,7 @@ class Purging:
         self._after = page[-1][0] if len(page) == settings.page_keys else None
         if self._after is None:
             self._seen, self._seen_now = self._seen_now, {}
-        self._sweep_us = now + (settings.sweep_us if self._after is None else settings.resend_us)
+        self._sweep_us = now + (settings.sweep_us if self._after is None else 0)
 
     def _consider(self, key: bytes, ver: Version, now: int) -> None:
         settings = self._ctx.settings

@@ -44,6 +44,11 @@ class Settings:
     gossip_us: int = 1000 * MS
     purge_age_us: int = 60_000 * MS
     sweep_us: int = 1000 * MS
+    page_us: int = 100 * MS
+    """How often one page of one coordinated partition is swept for tombstones and what has expired:
+    background reading costs the same however much a member holds."""
+    laggard_us: int = 500 * MS
+    """A member that has not acked a chosen write for so long is taken to lack it (R35)."""
     compare_us: int = 30_000 * MS
     return_us: int = 1000 * MS
     """How often a coordinator looks whether the first of the order should have it back."""

@@ -7,13 +7,14 @@ import asyncio
 import pytest
 
 from becket.adapters.dispatch.settings import DispatchSettings
+from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import (
     ConditionFailedError,
     NotAppliedError,
     OutcomeUnknownError,
     OverloadedError,
 )
-from tests.unit.dispatch.fakes import eventually, get, increment, put, write_of
+from tests.unit.dispatch.fakes import FakeMember, eventually, get, increment, put, write_of
 from tests.unit.dispatch.rig import error_of, rig
 
 
@@ -148,6 +149,26 @@ async def test_a_batch_is_bounded_in_bytes() -> None:
         sizes = [batch.ByteSize() for batch in r.cluster.members["disk-0"].batches]
         assert len(sizes) == 3
         assert max(sizes) <= 4 << 20
+
+
+async def test_a_stalled_batch_does_not_hold_up_what_comes_after_it() -> None:
+    """A member answers a batch as a whole, however long one of its operations takes."""
+    async with rig(1, DispatchSettings(window=1, window_most=3)) as r:
+        member = r.cluster.members["disk-0"]
+
+        def script(self: FakeMember, request: kv.PipelineRequest) -> kv.PipelineResponse | None:
+            stalled = any(operation.put.key == b"stalled" for operation in request.operations)
+            return None if stalled else self.execute(request)
+
+        member.script = script
+        stalled = r.start(put(b"stalled"), timeout_s=0.5)
+        await eventually(lambda: member.batches)
+        later = r.start(get(b"k"))
+        r.clock.advance(10)
+        await asyncio.sleep(0.01)
+        assert len(member.batches) == 1, "it is not stalled yet"
+        assert not (await r.during(later, 30))[0].HasField("status")
+        assert isinstance(error_of((await r.during(stalled))[0]), OutcomeUnknownError)
 
 
 async def test_a_caller_that_goes_leaves_nothing_behind() -> None:

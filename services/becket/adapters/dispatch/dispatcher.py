@@ -208,6 +208,7 @@ class Dispatcher:
         self._room.wake(now_us)
         least_us = self.settings.hedge_least_us
         for lane in self._lanes():
+            lane.look()
             for parcel in lane.older_than(least_us):
                 parcel.on_waiting(now_us - parcel.put_us)
         self._ticks += 1

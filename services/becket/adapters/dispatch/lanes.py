@@ -7,8 +7,9 @@ status of a refused batch, or lost. Lost and ``sent`` means that it may be execu
 otherwise it has never left this process.
 
 Owns the stream, its reconnecting and its limits. Must not know keys' owners, partitions or
-attempts. Invariants: at most ``window`` batches are in flight; within one batch a key belongs to
-one call (the operations of one key in one batch are executed as one, R14a), or is only read.
+attempts. Invariants: at most ``window`` batches are in flight, stalled ones not counted; within one
+batch a key belongs to one call (the operations of one key in one batch are executed as one, R14a),
+or is only read.
 """
 
 from __future__ import annotations
@@ -159,7 +160,22 @@ class Lane:
     @property
     def is_full(self) -> bool:
         """Whether a parcel put now would have to wait for an answer to another."""
-        return len(self._in_flight) >= self._settings.window
+        in_flight, settings = self._in_flight, self._settings
+        if len(in_flight) < settings.window:
+            return False
+        if len(in_flight) >= settings.window_most:
+            return True
+        # A batch is answered as a whole: one operation that waits for a new coordinator must not
+        # hold up all others that come after it.
+        usual_us = max(settings.stalled_us, 3 * self.latency.mean_us)
+        since_us = self._clock.now_us() - usual_us
+        young = sum(1 for batch in in_flight.values() if batch.sent_us > since_us)
+        return young >= settings.window
+
+    def look(self) -> None:
+        """Time has passed: send what waits, if a batch in flight has turned out to be stalled."""
+        if self._queue and self._in_flight and not self.is_full:
+            self._wake.set()
 
     def cost(self) -> float:
         """How long one more operation would probably take, in relation to other lanes."""
@@ -284,9 +300,8 @@ class Lane:
         return True
 
     async def _write(self, call: PipelineCall, reader: asyncio.Task[bool]) -> None:
-        settings = self._settings
         while not reader.done() and not self._closed:
-            while self._queue and len(self._in_flight) < settings.window:
+            while self._queue and not self.is_full:
                 request = self._assemble()
                 try:
                     await call.write(request)

@@ -22,6 +22,10 @@ class DispatchSettings:
     """How long an attempt may still be answered by a coordinator that is known to be deposed."""
     window: int = 2
     """Batches in flight on one lane; more of them are smaller ones, and cost more together."""
+    window_most: int = 16
+    """As many may be in flight where older ones are held up by single operations in them."""
+    stalled_us: int = 20 * MS
+    """A batch unanswered for so long, and for three times the usual, does not count any more."""
     batch_operations: int = 1000
     batch_bytes: int = 4 << 20
     queue_operations: int = 20_000
@@ -60,6 +64,7 @@ class DispatchSettings:
                 raise InvalidInputError(name, "must be over 0")
         for low, high in (
             ("tick_us", "superseded_us"),
+            ("window", "window_most"),
             ("superseded_us", "attempt_us"),
             ("hedge_least_us", "attempt_us"),
             ("backoff_least_us", "backoff_most_us"),

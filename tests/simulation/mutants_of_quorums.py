@@ -16,6 +16,7 @@ _PURGE_JOINT = core(
     "self.copying.tick()\n        else:",
     "self.copying.tick()\n            self.purging.tick()\n        else:",
 )
+_SWEEP_JOINT = core("coordinator", "self.copying is None and self.purging", "self.purging")
 _PURGE = "and not config.is_joint\n            and replies.keys() >= config.member_set"
 
 TAKE_OVER = (
@@ -351,6 +352,7 @@ PURGE = (
         "a purge in a joint config asks only the members of old",
         (
             _PURGE_JOINT,
+            _SWEEP_JOINT,
             core("keys", _PURGE, "and replies.keys() >= config.old_set"),
         ),
         schedule="newcomer_deaf_to_a_delete",
@@ -361,6 +363,7 @@ PURGE = (
         "a purge in a joint config asks only the members of new",
         (
             _PURGE_JOINT,
+            _SWEEP_JOINT,
             core("keys", _PURGE, "and replies.keys() >= config.new_set"),
         ),
         schedule="leaver_deaf_to_a_delete",

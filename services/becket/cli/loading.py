@@ -24,7 +24,7 @@ from becket.core.errors import BecketError
 BATCH_BYTES = 2 << 20
 """A batch is over with so many bytes, whatever the number of its entries."""
 
-IN_FLIGHT = 4
+IN_FLIGHT = 2
 """Batches under way at once; writes of one key keep their order all the same."""
 
 SHOWN = 10

@@ -46,9 +46,15 @@ def ending(run: Callable[[], Exit | None]) -> Exit:
         say("becket: interrupted")
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has gone; the interpreter must not complain at its end.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        _discard_stdout()
         return Exit.PIPE
+
+
+def _discard_stdout() -> None:
+    """Whoever read the output has gone; the interpreter must not complain of it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def tell(error: BecketError) -> None:

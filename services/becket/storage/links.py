@@ -122,6 +122,9 @@ class Link:
                 await run()
             except (grpc.aio.AioRpcError, PeerMessageError, WrongClusterError, OSError) as error:
                 self._links.note_error(self.disk, error)
+            except asyncio.InvalidStateError as error:
+                # A write has met a stream that ended a moment before: the peer has gone.
+                self._links.note_error(self.disk, error)
             if outbox.begun:
                 pause = FIRST_PAUSE_S
                 self._links.listener.closed(self.disk)

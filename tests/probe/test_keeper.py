@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from becket.adapters.local.layout import Layout
 
 KEEPER = """
 import asyncio, os, sys
 from pathlib import Path
-from becket.adapters.local.commands import Command, environment_of
+from becket.adapters.local.commands import Command, becket_command, environment_of
 from becket.adapters.local.keeper import Keeper
 from becket.adapters.local.layout import ClusterSpec, Layout
 
 def command(layout, spec, task):
+    if task.service in ("storage", "supervisor") and sys.argv[2] == "forked":
+        return becket_command(layout, spec, task)
     leash = ("-m", "becket.adapters.local.leash", str(os.getpid()))
     argv = (sys.executable, *leash, "http.server", task.address.rpartition(":")[2])
     return Command(argv, environment_of(layout, spec, task))
@@ -41,13 +46,15 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def test_no_process_outlives_its_keeper(tmp_path: Path) -> None:
-    keeper = subprocess.Popen([sys.executable, "-c", KEEPER, str(tmp_path)])
+@pytest.mark.parametrize("way", ["started", "forked"])
+def test_no_process_outlives_its_keeper(tmp_path: Path, way: str) -> None:
+    keeper = subprocess.Popen([sys.executable, "-c", KEEPER, str(tmp_path), way])
     layout = Layout(tmp_path)
     until = time.monotonic() + 30
     try:
         while len(layout.read_processes()) < 6 or not all(
-            "Serving" in layout.log_file(name).read_text() for name in layout.read_processes()
+            re.search("Serving|listening", layout.log_file(name).read_text())
+            for name in layout.read_processes()
         ):
             assert time.monotonic() < until
             time.sleep(0.02)

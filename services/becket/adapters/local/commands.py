@@ -29,6 +29,8 @@ class Command(NamedTuple):
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
+    module: str = ""
+    """The module that the command line runs, where a fork may run it as well."""
 
 
 CommandOf = Callable[[Layout, ClusterSpec, Task], Command]
@@ -38,8 +40,9 @@ CommandOf = Callable[[Layout, ClusterSpec, Task], Command]
 def becket_command(layout: Layout, spec: ClusterSpec, task: Task) -> Command:
     """The real service, tied to this process: it ends when this one does."""
     leash = ("-m", "becket.adapters.local.leash", str(os.getpid()))
-    argv = (sys.executable, *leash, f"becket.{task.service}")
-    return Command(argv, environment_of(layout, spec, task))
+    module = f"becket.{task.service}"
+    argv = (sys.executable, *leash, module)
+    return Command(argv, environment_of(layout, spec, task), module)
 
 
 def environment_of(layout: Layout, spec: ClusterSpec, task: Task) -> dict[str, str]:
@@ -50,12 +53,12 @@ def environment_of(layout: Layout, spec: ClusterSpec, task: Task) -> dict[str, s
         "BECKET_NAME": task.name,
         "BECKET_CLUSTER_NAME": spec.cluster_name,
         "BECKET_LISTEN": task.address,
-        "BECKET_ADDRESSES_FILE": str(layout.addresses_file.absolute()),
+        "BECKET_ADDRESSES_FILE": str(layout.addresses_file),
     }
     if task.service == STORAGE:
-        found["BECKET_DATA_FOLDER"] = str(layout.member_folder(task.name).absolute())
+        found["BECKET_DATA_FOLDER"] = str(layout.member_folder(task.name))
     if task.service in (ROUTER, SUPERVISOR):
-        found["BECKET_TOPOLOGY_FILE"] = str(layout.topology_file.absolute())
+        found["BECKET_TOPOLOGY_FILE"] = str(layout.topology_file)
     if task.service == SUPERVISOR:
         found["BECKET_PARTITIONS"] = str(spec.partitions)
         found["BECKET_REPLICAS"] = str(spec.replicas)

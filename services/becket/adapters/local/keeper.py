@@ -44,6 +44,7 @@ from becket.adapters.local.layout import (
     Layout,
     ProcessInfo,
 )
+from becket.adapters.local.starting import Nursery
 from becket.adapters.local.topology import FileTopology
 from becket.core.errors import BecketError
 from becket.core.ring.ring import Ring
@@ -87,6 +88,7 @@ class Keeper:
         self._command_of, self._extra, self._tell = command_of, dict(extra or {}), tell
         self._places: dict[str, Place] = {}
         self._kept: dict[str, Kept] = {}
+        self._nursery = Nursery(layout.log_file("nursery"))
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leave_s = leave_s
         self._leaving_since: dict[str, float] = {}
@@ -146,6 +148,7 @@ class Keeper:
         for services in ENDS:
             names = [name for name in self._kept if self._service(name) in services]
             await asyncio.gather(*(self._end(name) for name in names))
+        await self._nursery.close()
         self.layout.processes_file.unlink(missing_ok=True)
         self._leave_folder()
 
@@ -252,6 +255,7 @@ class Keeper:
             self._settings,
             tell=self._tell,
             changed=self._write_processes,
+            start=self._nursery.start,
         )
         self._kept[name] = kept
         self._tasks[name] = asyncio.create_task(kept.run(), name=f"keep {name}")
@@ -265,7 +269,7 @@ class Keeper:
             self._write_directory()
         service = STORAGE if place.service == LEAVING else place.service
         command = self._command_of(self.layout, self.spec, Task(name, service, place.address))
-        return Command(command.argv, {**command.environment, **self._extra})
+        return command._replace(environment={**command.environment, **self._extra})
 
     def _wipe_if_asked(self, name: str) -> None:
         marker = self.layout.wipe_marker(name)

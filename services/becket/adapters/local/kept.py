@@ -11,12 +11,12 @@ import contextlib
 import shutil
 import signal
 import time
-from asyncio.subprocess import DEVNULL, STDOUT, Process
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from becket.adapters.local.commands import Command
+from becket.adapters.local.starting import Child, start_command
 from becket.core.errors import InvalidInputError
 
 
@@ -60,6 +60,9 @@ class Pauses:
         return float(min(doubled, self._settings.longest_pause_s))
 
 
+Start = Callable[[Command, str, Path], Awaitable[Child]]
+"""Starts a command under a name, with a log; raises OSError."""
+
 Tell = Callable[[str], None]
 """Takes a sentence about something that happened."""
 
@@ -76,6 +79,7 @@ class Kept:
         *,
         tell: Tell,
         changed: Callable[[], None],
+        start: Start = start_command,
     ) -> None:
         self.name = name
         self.pid = 0
@@ -83,7 +87,8 @@ class Kept:
         self.restarts = -1
         self._log, self._prepare, self._settings = log, prepare, settings
         self._tell, self._changed = tell, changed
-        self._process: Process | None = None
+        self._start = start
+        self._process: Child | None = None
         self._ending = asyncio.Event()
 
     async def run(self) -> None:
@@ -133,7 +138,7 @@ class Kept:
     async def _once(self, before: str) -> str:
         """Run one process to its end; how it ended, as the end of a sentence."""
         try:
-            process = await self._start()
+            process = await self._start(self._prepare(), self.name, self._log)
         except OSError as error:
             self.restarts += 1
             return f"cannot be started: {error}"
@@ -158,20 +163,7 @@ class Kept:
             self._changed()
         return f"ended with {code}"
 
-    async def _start(self) -> Process:
-        command = self._prepare()
-        with self._log.open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                *command.argv,
-                env=dict(command.environment),
-                stdin=DEVNULL,
-                stdout=log,
-                stderr=STDOUT,
-                # Ctrl-C at a terminal is for the keeper, which stops the processes in order.
-                start_new_session=True,
-            )
 
-
-def _send(process: Process, number: signal.Signals) -> None:
+def _send(process: Child, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)

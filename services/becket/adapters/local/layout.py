@@ -85,7 +85,7 @@ class Layout:
     """Paths within a data folder, and the files that are not somebody else's."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = folder = folder.absolute()
         self.cluster_file = folder / "cluster.json"
         self.addresses_file = folder / "addresses.json"
         self.topology_file = folder / "topology" / "ring"

@@ -54,6 +54,8 @@ def decide(layout: Layout, wish: Wish) -> ClusterSpec:
     :raises InvalidInputError: a number is out of its limits.
     :raises NotRunningError: a port that was asked for is taken.
     """
+    if layout.folder.exists() and not layout.folder.is_dir():
+        raise UsageError(f"{layout.folder} is no folder")
     before = layout.read_spec()
     spec = _new(layout, wish) if before is None else _changed(before, wish)
     if wish.port and not is_free(wish.port):
@@ -63,8 +65,6 @@ def decide(layout: Layout, wish: Wish) -> ClusterSpec:
 
 def _new(layout: Layout, wish: Wish) -> ClusterSpec:
     if layout.folder.exists():
-        if not layout.folder.is_dir():
-            raise UsageError(f"{layout.folder} is no folder")
         others = sorted(each.name for each in layout.folder.iterdir() if each.name not in _OURS)
         if others:
             problem = f"{layout.folder} holds other things ({others[0]})"

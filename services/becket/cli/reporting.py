@@ -48,6 +48,12 @@ def ending(run: Callable[[], Exit | None]) -> Exit:
     except BrokenPipeError:
         _discard_stdout()
         return Exit.PIPE
+    except OSError as error:
+        # A file or folder; what the network does comes as an error of ours.
+        if os.environ.get("BECKET_DEBUG"):
+            raise
+        say(f"becket: {error.filename or 'a file'}: {error.strerror or error}")
+        return Exit.USAGE
 
 
 def _discard_stdout() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from becket.adapters.engines.cells import EngineCells
+from becket.adapters.engines.cells import EngineCells, RecentCells
 from becket.adapters.engines.memory import MemoryEngine
 from becket.adapters.engines.rocks import RocksEngine
 from becket.core.replication.cells import Cell
@@ -93,6 +93,7 @@ def test_r8_a_damaged_cell_is_corrupt_and_never_absent() -> None:
     cells.apply([PutCell(0, b"k", whole), PutCell(0, b"l", whole)])
     (stored, raw), _ = engine.scan(b"k", b"l", 10)
     engine.apply([Put(stored, raw[:-1] + b"w")])
+    cells = EngineCells(engine)  # another process: what this one has written it remembers
     with pytest.raises(CorruptCellError):
         cells.get(0, b"k")
     assert cells.page(0, None, 10) == [(b"k", None), (b"l", whole)]
@@ -113,3 +114,36 @@ def test_the_incarnation_rises_durably_with_every_start() -> None:
     assert EngineCells(engine).raise_incarnation() == 1
     assert EngineCells(engine.crashed()).raise_incarnation() == 2
     assert EngineCells(engine.crashed()).raise_incarnation() == 2
+
+
+def cell_of(value: bytes | None, seq: int = 1) -> Cell:
+    return Cell(Version(EPOCH, seq), Version(EPOCH, seq), value, 0, (), ZERO)
+
+
+def test_what_is_remembered_is_bounded_in_number_and_in_bytes() -> None:
+    recent = RecentCells(cells=3, value_bytes=160)
+    for number in range(5):
+        recent.put(0, b"%d" % number, cell_of(b"v"))
+    assert [recent.get(0, b"%d" % n) is not None for n in range(5)] == [False] * 2 + [True] * 3
+    recent.put(0, b"large", cell_of(b"v" * 11))
+    assert recent.get(0, b"large") is None
+    recent = RecentCells(cells=100, value_bytes=160)
+    for number in range(20):
+        recent.put(0, b"%d" % number, cell_of(b"v" * 10))
+    assert sum(recent.get(0, b"%d" % n) is not None for n in range(20)) == 16
+    recent.put(0, b"19", cell_of(None))
+    recent.drop(0, b"18")
+    recent.put(0, b"more", cell_of(b"v" * 10))
+    assert recent.get(0, b"4") is not None
+
+
+def test_what_the_disk_has_lost_is_not_remembered(tmp_path: Path) -> None:
+    engine = RocksEngine(tmp_path / "engine")
+    cells = EngineCells(engine)
+    cells.apply([PutCell(7, b"k", cell_of(b"v"))])
+    ((raw_key, raw),) = engine.scan(b"k", b"l", 10)
+    engine.apply([Put(raw_key, raw[:-1] + bytes((raw[-1] ^ 1,)))])
+    assert cells.get(7, b"k") == cell_of(b"v")
+    assert cells.page(7, None, 10) == [(b"k", None)]
+    with pytest.raises(CorruptCellError):
+        cells.get(7, b"k")

@@ -19,7 +19,7 @@ from becket.api.v1 import key_value_pb2_grpc as kv_rpc
 from becket.api.v1 import replica_pb2 as pb
 from becket.api.v1 import replica_pb2_grpc as rpc
 from becket.api.v1 import ring_pb2, ring_pb2_grpc
-from becket.core.errors import WrongMemberError
+from becket.core.errors import NotAppliedError, WrongMemberError
 from becket.core.placement.result import Constraints
 from becket.core.plans.recovery import first_ring
 from becket.core.replication.settings import Settings
@@ -165,9 +165,9 @@ class Members:
 
 
 class Owner:
-    """Calls about one key, made again where its coordinator was another one meanwhile.
+    """Calls about one key, made again after a definite no, as every client does.
 
-    A partition goes back to the first of its replicas when that one is level, at any moment.
+    On a busy machine a member may be suspected at any moment, and another one take over.
     """
 
     def __init__(self, cluster: Members, key: bytes) -> None:
@@ -176,16 +176,17 @@ class Owner:
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
         async def call(request: object, **options: object) -> Any:  # noqa: ANN401 - any answer
-            for _ in range(20):
+            for _ in range(100):
                 stub = self._cluster.key_values(self._cluster.owner(self._key))
                 try:
                     return await getattr(stub, method)(request, **options)
                 except grpc.aio.AioRpcError as error:
                     refused = from_rpc_error(error)
-                    if not isinstance(refused, WrongMemberError):
+                    if isinstance(refused, WrongMemberError):
+                        self._cluster.note_moved(refused)
+                    elif not isinstance(refused, NotAppliedError):
                         raise
-                    self._cluster.note_moved(refused)
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.02)
             raise AssertionError(f"nobody serves {self._key!r}")
 
         return call

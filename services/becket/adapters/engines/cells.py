@@ -8,6 +8,7 @@ that when it has gathered enough. A cell that does not read is CorruptCellError,
 from __future__ import annotations
 
 import struct
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from becket.core.errors import EncodingError
@@ -38,12 +39,16 @@ _BUCKET = struct.Struct(">IH")
 _COUNT = struct.Struct("<Q")
 _PAGE = 1000
 
+MOST_CELLS = 4096
+MOST_VALUE_BYTES = 8 << 20
+
 
 class EngineCells:
     """The core's view of one engine; it is the core's ``CellReader``."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._recent = RecentCells()
 
     def raise_incarnation(self) -> int:
         """Count this start, durably, before any message is sent (PROTOCOL section 1)."""
@@ -85,13 +90,18 @@ class EngineCells:
 
     def get(self, partition: int, key: bytes) -> Cell | None:
         """The cell, None when ABSENT; raises CorruptCellError."""
+        recent = self._recent.get(partition, key)
+        if recent is not None:
+            return recent
         raw = self._engine.get(_cells(partition) + key)
         if raw is None:
             return None
         try:
-            return decode_cell(raw)
+            cell = decode_cell(raw)
         except EncodingError as error:
             raise CorruptCellError(f"{key!r} of partition {partition}: {error}") from error
+        self._recent.put(partition, key, cell)
+        return cell
 
     def page(
         self, partition: int, after: bytes | None, limit: int
@@ -109,6 +119,8 @@ class EngineCells:
             try:
                 found.append((key[len(prefix) :], decode_cell(raw)))
             except EncodingError:
+                # What the disk has lost is lost, though it may still be remembered.
+                self._recent.drop(partition, key[len(prefix) :])
                 found.append((key[len(prefix) :], None))
         return found
 
@@ -117,9 +129,59 @@ class EngineCells:
     def apply(self, writes: Iterable[Write]) -> None:
         """Apply one step's writes as one transaction, without sync."""
         batch: list[Change] = []
+        recent = self._recent
         for write in writes:
             batch += _changes(write)
+            if isinstance(write, PutCell):
+                recent.put(write.partition, write.key, write.cell)
+            elif isinstance(write, DeleteCell):
+                recent.drop(write.partition, write.key)
+            elif isinstance(write, ClearCells):
+                recent.clear()
         self._engine.apply(batch)
+
+
+class RecentCells:
+    """Cells that were read or written last, decoded: a key that is written again is read first.
+
+    Bounded in number and in bytes of values; a value that would fill a good part is not kept.
+    """
+
+    def __init__(self, cells: int = MOST_CELLS, value_bytes: int = MOST_VALUE_BYTES) -> None:
+        self._cells: OrderedDict[tuple[int, bytes], Cell] = OrderedDict()
+        self._most = cells
+        self._most_bytes = value_bytes
+        self._bytes = 0
+
+    def get(self, partition: int, key: bytes) -> Cell | None:
+        """The cell, None where it is not remembered."""
+        cell = self._cells.get((partition, key))
+        if cell is not None:
+            self._cells.move_to_end((partition, key))
+        return cell
+
+    def put(self, partition: int, key: bytes, cell: Cell) -> None:
+        """Remember a cell."""
+        self.drop(partition, key)
+        size = len(cell.value or b"")
+        if 16 * size > self._most_bytes:
+            return
+        self._cells[partition, key] = cell
+        self._bytes += size
+        while len(self._cells) > self._most or self._bytes > self._most_bytes:
+            _, oldest = self._cells.popitem(last=False)
+            self._bytes -= len(oldest.value or b"")
+
+    def drop(self, partition: int, key: bytes) -> None:
+        """Forget a cell."""
+        cell = self._cells.pop((partition, key), None)
+        if cell is not None:
+            self._bytes -= len(cell.value or b"")
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._cells.clear()
+        self._bytes = 0
 
 
 def _changes(write: Write) -> list[Change]:

@@ -78,8 +78,12 @@ class MemberReports:
                 disk_id=certificate.disk,
             )
             item.epoch.CopyFrom(epoch_to_proto(certificate.epoch))
+        parts = self._shell.member.replica.parts.values()
+        held = sum(part.record.since is not None for part in parts)
+        # Partitions are even by construction; the engine does not tell of single ones.
+        share = out.used_bytes // max(1, held)
         for partition, reign in sorted(self._shell.member.reigns().items()):
-            entry = out.partitions.add(partition=partition, generation=reign.gen)
+            entry = out.partitions.add(partition=partition, generation=reign.gen, bytes=share)
             entry.epoch.CopyFrom(epoch_to_proto(reign.epoch))
             if not reign.config.is_joint:
                 entry.lagging_disk_ids.extend(

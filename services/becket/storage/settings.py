@@ -27,7 +27,7 @@ class StorageSettings(ServiceSettings):
     durability: Literal["fsync", "os"] = Field(
         "fsync", description="os: survives processes and pods, not machines"
     )
-    tick_ms: int = Field(20, ge=10, le=50, description="how often the core lets time pass")
+    tick_ms: int = Field(40, ge=10, le=50, description="how often the core lets time pass")
     full_mib: int = Field(64, ge=1, description="free space below which writes are refused")
     rocks: Annotated[RocksSettings, CHECKED] = RocksSettings()
     # Streams lose nothing while they last: sending again is for what a broken one took along.

@@ -11,7 +11,7 @@ READY := $(BIN)/becket
 BUILD := .build
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up show test lint format tidy unit sim-ci sim explore explore-ci mutants \
+.PHONY: help venv up show test lint format tidy unit integration probe sim-ci sim explore explore-ci mutants \
 	mutants-ci proto lock clean
 
 help: ## list the targets
@@ -39,7 +39,7 @@ show: $(READY) ## show a cluster at work: simulated, in one process
 	$(BIN)/python -m tests.simulation show
 
 test: ## everything that CI runs
-	@for part in lint tidy unit explore-ci mutants-ci sim-ci; do \
+	@for part in lint tidy unit integration probe explore-ci mutants-ci sim-ci; do \
 		started=$$(date +%s); \
 		echo "== make $$part"; \
 		$(MAKE) --no-print-directory $$part || exit 1; \
@@ -62,6 +62,12 @@ tidy: $(READY) ## the tests about the repository itself
 
 unit: $(READY) ## units, properties, scenarios, and the contracts of the ports
 	$(BIN)/python -m pytest -q tests/unit tests/properties tests/scenarios tests/contract
+
+integration: $(READY) ## real services on loopback, several in one process
+	$(BIN)/python -m pytest -q tests/integration
+
+probe: $(READY) ## real processes: started, killed, paused, wiped
+	$(BIN)/python -m pytest -q tests/probe
 
 sim-ci: $(READY) ## simulated clusters under faults: a short, fixed set
 	$(BIN)/python -m tests.simulation ci

@@ -74,6 +74,7 @@ class FakeMember(key_value_pb2_grpc.KeyValueServiceServicer, ring_pb2_grpc.RingS
         self.asked: list[str] = []
         self.script: Script | None = None
         self.streams = 0
+        self._withheld: dict[int, int] = {}
         self._gate = asyncio.Event()
         self._gate.set()
         self._server: grpc.aio.Server | None = None
@@ -117,29 +118,54 @@ class FakeMember(key_value_pb2_grpc.KeyValueServiceServicer, ring_pb2_grpc.RingS
         self, request_iterator: AsyncIterator[kv.PipelineRequest], context: Context
     ) -> AsyncIterator[kv.PipelineResponse]:
         self.streams += 1
+        number = self.streams
+        self._withheld[number] = 0
         answers: asyncio.Queue[kv.PipelineResponse | None] = asyncio.Queue()
         self._writers.add(answers)
-        reading = asyncio.create_task(self._read(request_iterator, answers))
+        reading = asyncio.create_task(self._read(request_iterator, answers, number))
         try:
             while (answer := await answers.get()) is not None:
                 yield answer
         finally:
             self._writers.discard(answers)
+            self._withheld.pop(number)
             reading.cancel()
 
     async def _read(
         self,
         requests: AsyncIterator[kv.PipelineRequest],
         answers: asyncio.Queue[kv.PipelineResponse | None],
+        number: int,
     ) -> None:
-        async for request in requests:
-            self.batches.append(request)
-            await self._gate.wait()
-            script = self.script or FakeMember.execute
-            answer = script(self, request)
-            if answer is not None:
-                answers.put_nowait(answer)
+        async with asyncio.TaskGroup() as group:
+            async for request in requests:
+                self.batches.append(request)
+                self._withheld[number] += 1
+                group.create_task(self._answer(request, answers, number))
         answers.put_nowait(None)
+
+    async def _answer(
+        self,
+        request: kv.PipelineRequest,
+        answers: asyncio.Queue[kv.PipelineResponse | None],
+        number: int,
+    ) -> None:
+        await self._gate.wait()
+        script = self.script or FakeMember.execute
+        answer = script(self, request)
+        if answer is not None:
+            self._withheld[number] -= 1
+            answers.put_nowait(answer)
+
+    @property
+    def withheld(self) -> int:
+        """Batches that have arrived and are not answered, by the will of the test."""
+        return sum(self._withheld.values())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it answers at its address."""
+        return self._server is not None
 
     def execute(self, request: kv.PipelineRequest) -> kv.PipelineResponse:
         """Answer as a member does that is whole."""

@@ -25,7 +25,6 @@ from becket.adapters.dispatch.context import Context
 from becket.adapters.dispatch.lanes import (
     OPERATION_BYTES,
     Parcel,
-    ParcelState,
     UnreachableError,
 )
 from becket.adapters.dispatch.outcomes import (
@@ -40,7 +39,7 @@ from becket.adapters.dispatch.outcomes import (
 )
 from becket.adapters.dispatch.routing import Way
 from becket.adapters.dispatch.submissions import Part
-from becket.adapters.dispatch.waiting import Ticket
+from becket.adapters.dispatch.waiting import NEVER, Ticket
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import NotAppliedError, OutcomeUnknownError, OverloadedError
 from becket.core.replication.cells import Answer, Outcome, Reason
@@ -112,8 +111,8 @@ class Attempted(Parcel):
     def on_lost(self, *, sent: bool) -> None:
         self.calling.take(self, LOST if sent else UNSENT, ())
 
-    def on_waiting(self, age_us: int) -> None:
-        self.calling.on_waiting(self, age_us)
+    def on_waiting(self, age_us: int) -> int:
+        return self.calling.on_waiting(self, age_us)
 
 
 class Calling:
@@ -326,10 +325,10 @@ class Calling:
         context, parcel = self._calls.context, self.attempt
         if self.attempts >= context.settings.all_attempts:
             return  # The deadline ends it.
-        if parcel is not None and not news and parcel.state is ParcelState.SENT:
+        if parcel is not None and not news:
             # It is where it belongs, as far as anybody knows: a second attempt would queue behind.
             context.ask_around(self.call.partition, parcel.way)
-            self._wait(parcel.way, 0)
+            self._wait(parcel.way, context.settings.attempt_us)
             return
         if not context.may_retry(news=news):
             if self.last is not None and self.last.reason is Reason.OVERLOADED:
@@ -350,21 +349,26 @@ class Calling:
         answer = Answer(parcel.id, Outcome.NO, (), Reason.NONE, stamp, "", 0)
         self.session.answer(self.call, answer)
 
-    def on_waiting(self, parcel: Attempted, age_us: int) -> None:
+    def on_waiting(self, parcel: Attempted, age_us: int) -> int:
         """The open attempt is still unanswered (R29: it is given up only for a newer one)."""
         if parcel is not self.attempt or self.call.outcome is not None:
-            return
+            return NEVER
         context = self._calls.context
         partition = self.call.partition
-        superseded = context.routes.epoch(partition) > parcel.way.epoch
-        if superseded and parcel.way.disk and age_us >= context.settings.superseded_us:
+        settings, way = context.settings, parcel.way
+        if way.disk and context.routes.epoch(partition) > way.epoch:
+            if age_us < settings.superseded_us:
+                return settings.superseded_us
             parcel.asked = True
             if self.ticket is None:
                 self.resume(news=True)
-        elif age_us >= parcel.way.lane.attempt_us and not parcel.asked:
+        elif age_us < way.lane.attempt_us:
+            return way.lane.attempt_us
+        elif not parcel.asked:
             parcel.asked = True
-            context.ask_around(partition, parcel.way)
-            self._wait(parcel.way, 0)
+            context.ask_around(partition, way)
+            self._wait(way, context.settings.attempt_us)
+        return NEVER
 
     # The end
 

@@ -102,6 +102,7 @@ class Dispatcher:
         self._passed_slot = self._clock.now_us() // _SLOT_US
         self._armed = False
         self._ticks = 0
+        self._looked_at = -1
         self._closing: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._closed = False
@@ -207,10 +208,14 @@ class Dispatcher:
         self._expire(now_us)
         self._room.wake(now_us)
         least_us = self.settings.hedge_least_us
+        serial = self.view.serial
+        news, self._looked_at = serial != self._looked_at, serial
         for lane in self._lanes():
             lane.look()
             for parcel in lane.older_than(least_us):
-                parcel.on_waiting(now_us - parcel.put_us)
+                if news or parcel.look_us <= now_us:
+                    again_us = parcel.on_waiting(now_us - parcel.put_us)
+                    parcel.look_us = parcel.put_us + again_us
         self._ticks += 1
         if self._ticks % _SWEEP_TICKS == 0:
             self._close_unused()

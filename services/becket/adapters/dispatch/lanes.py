@@ -52,7 +52,17 @@ class Parcel:
     the member is to decide. ``alone``: nothing else may be in its batch.
     """
 
-    __slots__ = ("alone", "keys", "operations", "patience_us", "put_us", "size", "state", "writes")
+    __slots__ = (
+        "alone",
+        "keys",
+        "look_us",
+        "operations",
+        "patience_us",
+        "put_us",
+        "size",
+        "state",
+        "writes",
+    )
 
     def __init__(
         self, operations: list[kv.Operation], keys: list[bytes], size: int, *, writes: bool
@@ -64,6 +74,8 @@ class Parcel:
         self.patience_us = 0
         self.alone = False
         self.put_us = 0
+        self.look_us = 0
+        """When to look at it, if it still waits then."""
         self.state = ParcelState.NEW
 
     def on_results(self, results: list[kv.Result]) -> None:
@@ -78,8 +90,11 @@ class Parcel:
         """No answer will come; where not ``sent``, nothing has left this process."""
         raise NotImplementedError
 
-    def on_waiting(self, age_us: int) -> None:
-        """It has waited for so long since it was put into the lane."""
+    def on_waiting(self, age_us: int) -> int:
+        """It has waited for so long since it was put into the lane.
+
+        Returns the age at which to look again, unless there are news before.
+        """
         raise NotImplementedError
 
 
@@ -198,7 +213,7 @@ class Lane:
             or self._queued_bytes + parcel.size > settings.queue_bytes
         ):
             raise OverloadedError(f"too many operations wait for {self.address}", after_ms=100)
-        parcel.put_us = self._clock.now_us()
+        parcel.put_us = parcel.look_us = self._clock.now_us()
         parcel.state = ParcelState.QUEUED
         self._queue.append(parcel)
         self._queued_operations += count

@@ -26,7 +26,7 @@ from becket.adapters.dispatch.lanes import (
 from becket.adapters.dispatch.outcomes import LOST, Told, failure, told_by
 from becket.adapters.dispatch.routing import Way
 from becket.adapters.dispatch.submissions import Submission
-from becket.adapters.dispatch.waiting import Ticket
+from becket.adapters.dispatch.waiting import NEVER, Ticket
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import NotAppliedError, OverloadedError
 from becket.core.replication.cells import Reason
@@ -119,8 +119,8 @@ class Reading(Parcel):
     def on_lost(self, *, sent: bool) -> None:  # noqa: ARG002 - a read has no effect
         self.reads.on_failed(self, [(place, LOST) for place in self.places])
 
-    def on_waiting(self, age_us: int) -> None:
-        self.reads.on_waiting(self, age_us)
+    def on_waiting(self, age_us: int) -> int:
+        return self.reads.on_waiting(self, age_us)
 
     # Waiter
 
@@ -286,24 +286,29 @@ class Reads:
 
     # Hedging
 
-    def on_waiting(self, reading: Reading, age_us: int) -> None:
+    def on_waiting(self, reading: Reading, age_us: int) -> int:
         """An attempt is unanswered: hedge it when it is slow, ask others when it is silent."""
         way, context = reading.way, self._context
         if way is None or reading.is_over:
-            return
-        settings = context.settings
-        if not reading.asked and age_us >= way.lane.attempt_us:
+            return NEVER
+        settings, attempt_us = context.settings, way.lane.attempt_us
+        if not reading.asked and age_us >= attempt_us:
             reading.asked = True
             for partition in self._partitions(reading):
                 context.ask_around(partition, way)
+        later_us = NEVER if reading.asked else attempt_us
         family = [each for each in reading.family if each.is_open]
         if family[0] is not reading:
-            return
-        slow_us = max(way.lane.latency.p95_us, settings.hedge_least_us)
-        if len(reading.family) == 1 and age_us >= min(slow_us, way.lane.attempt_us):
-            self._hedge(reading, way)
-        elif reading.tried is None and age_us >= settings.superseded_us:
+            return later_us
+        if len(reading.family) == 1:
+            slow_us = min(max(way.lane.latency.p95_us, settings.hedge_least_us), attempt_us)
+            if age_us < slow_us:
+                return slow_us
+            if not self._hedge(reading, way):
+                later_us = min(later_us, age_us + settings.hedge_least_us)
+        if reading.tried is None and age_us >= settings.superseded_us:
             self._follow(reading, family)
+        return later_us
 
     def _follow(self, reading: Reading, family: list[Reading]) -> None:
         """Another coordinator is known, and none of the open attempts is made there."""
@@ -318,8 +323,8 @@ class Reads:
     def _partitions(self, reading: Reading) -> set[int]:
         return {self._partition(reading, key) for key in reading.keys}
 
-    def _hedge(self, reading: Reading, way: Way) -> None:
-        """Try what is unanswered a second time."""
+    def _hedge(self, reading: Reading, way: Way) -> bool:
+        """Try what is unanswered a second time; False where that cannot be now."""
         context = self._context
         ways: dict[int, Way] = {}
         for partition in self._partitions(reading):
@@ -327,9 +332,11 @@ class Reads:
             # In a full lane it would only queue behind the first.
             if second is not None and not (second.lane is way.lane and way.lane.is_full):
                 ways[partition] = second
-        if ways and context.budget.take(context.clock.now_us()):
-            context.counts.hedges += 1
-            self._send_twins(reading, ways)
+        if not ways or not context.budget.take(context.clock.now_us()):
+            return False
+        context.counts.hedges += 1
+        self._send_twins(reading, ways)
+        return True
 
     def _second_way(self, reading: Reading, partition: int) -> Way | None:
         routes = self._context.routes

@@ -5,7 +5,6 @@ Owns their options and the choice between table and JSON. Must not change anythi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -39,6 +38,8 @@ def add_to(app: typer.Typer) -> None:
 
 def asked(question: Callable[[Services], Awaitable[Found]], target: str, timeout: str) -> Found:
     """The answer to a question, from the services at ``target``."""
+    import asyncio
+
     from becket.cli.calling import services_at
 
     async def run() -> Found:

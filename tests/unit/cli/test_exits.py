@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,33 @@ def test_unknown_is_worse_than_not_done() -> None:
     assert worse(Exit.UNKNOWN, Exit.NOT_DONE) is Exit.UNKNOWN
     assert worse(Exit.DONE, Exit.NOT_DONE) is Exit.NOT_DONE
     assert exits.row_of(errors.RetryLaterError("x")).code is Exit.NOT_DONE
+
+
+def test_help_imports_nothing_that_is_slow() -> None:
+    program = (
+        "import sys, becket.cli.main\n"
+        "slow = ('grpc', 'google.protobuf', 'rich', 'psutil', 'mmh3')\n"
+        "print([name for name in slow if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_completion_knows_commands_and_options() -> None:
+    environment = {
+        **os.environ,
+        "_BECKET_COMPLETE": "complete_bash",
+        "COMP_WORDS": "becket ring l",
+        "COMP_CWORD": "2",
+    }
+    program = "import sys; sys.argv[0] = 'becket'; from becket.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["locate"], done.stderr

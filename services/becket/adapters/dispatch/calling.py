@@ -23,7 +23,6 @@ from google.rpc import status_pb2
 
 from becket.adapters.dispatch.context import Context
 from becket.adapters.dispatch.lanes import (
-    OPERATION_BYTES,
     Parcel,
     UnreachableError,
 )
@@ -84,8 +83,9 @@ class Attempted(Parcel):
 
     __slots__ = ("asked", "calling", "id", "way")
 
-    def __init__(self, calling: Calling, attempt_id: int, way: Way, size: int) -> None:
-        super().__init__(calling.operations, [calling.key], size, writes=True)
+    def __init__(self, calling: Calling, attempt_id: int, way: Way) -> None:
+        super().__init__(calling.operations, [calling.key], 0, writes=True)
+        self.alone = calling.alone
         self.calling = calling
         self.id = attempt_id
         self.way = way
@@ -176,9 +176,7 @@ class Calling:
 
     def try_now(self) -> None:
         """Make an attempt, or wait where there is nobody to send it to."""
-        if not self.call.unsure:
-            self._drop_gone_parts()
-        if all(part.is_over for part in self.parts):
+        if self.attempts and self._is_forsaken():
             self.stop()
             return
         context = self._calls.context
@@ -192,58 +190,52 @@ class Calling:
         number = self._calls.next_attempt_id()
         attempt = self.session.attempt(self.call, number, 0)
         self._sign(attempt.retry, attempt.stamp)
-        parcel = Attempted(self, number, way, self._size())
-        parcel.alone = self.alone
-        parcel.patience_us = self._patience_us(way)
-        self.attempt = parcel
+        parcel = self.attempt = Attempted(self, number, way)
+        now_us = context.clock.now_us()
+        self._measure(parcel, way, now_us)
         try:
-            way.lane.put(parcel)
+            way.lane.put(parcel, now_us)
         except UnreachableError:
             self.take(parcel, UNSENT, ())
         except OverloadedError as error:
             told = told_by(failure(error).status)
             self.take(parcel, told._replace(is_final=True), ())
 
-    def _drop_gone_parts(self) -> None:
-        """Nothing was executed, so who has gone need not be."""
-        if len(self.parts) > 1 and any(part.is_over for part in self.parts):
-            alive = [part for part in self.parts if not part.is_over]
-            if alive:
-                self.parts = alive
-                self._gather()
+    def _is_forsaken(self) -> bool:
+        """Whether all callers have gone; the parts of those that have are left out, if that may be.
+
+        While every attempt has ended in ``no`` nothing was executed, so they need not be.
+        """
+        alive = [part for part in self.parts if not part.is_over]
+        if alive and len(alive) < len(self.parts) and not self.call.unsure:
+            self.parts = alive
+            self._gather()
+        return not alive
 
     def _sign(self, retry: bool, stamp: Version) -> None:
         """Write session, number, stamp and retry flag into every write (R26)."""
         session_id, number = self.session.id, self.call.number
         proto = None
-        if stamp != ZERO:
+        if stamp is not ZERO:
             proto = self._calls.context.stamps.proto_of(self.call.partition, stamp)
-        for operation in self.operations:
-            kind = operation.WhichOneof("operation")
-            if kind is None or kind == "get":
-                continue
-            request = getattr(operation, kind)
-            found = request.operation_id
-            found.session_id = session_id
-            found.number = number
-            if proto is not None:
-                found.stamp.CopyFrom(proto)
-            if retry:
-                request.retry = True
+        for part in self.parts:
+            for write in part.writes:
+                found = write.operation_id
+                found.session_id = session_id
+                found.number = number
+                if proto is not None:
+                    found.stamp.CopyFrom(proto)
+                if retry:
+                    write.retry = True
 
-    def _size(self) -> int:
-        size = 0
-        for operation in self.operations:
-            size += OPERATION_BYTES + len(self.key)
-            if operation.HasField("put"):
-                size += len(operation.put.value)
-        return size
-
-    def _patience_us(self, way: Way) -> int:
-        context = self._calls.context
-        deadline_us = max(part.submission.deadline_us for part in self.parts)
-        left_us = deadline_us - context.clock.now_us()
-        return max(1000, min(way.lane.attempt_us, left_us))
+    def _measure(self, parcel: Attempted, way: Way, now_us: int) -> None:
+        """How large the parcel is, and how long the member may work on it."""
+        size = deadline_us = 0
+        for part in self.parts:
+            size += part.size
+            deadline_us = max(deadline_us, part.submission.deadline_us)
+        parcel.size = size
+        parcel.patience_us = max(1000, min(way.lane.attempt_us, deadline_us - now_us))
 
     # Answers
 

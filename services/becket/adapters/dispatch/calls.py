@@ -68,10 +68,8 @@ class Calls:
             # Earlier attempts were made elsewhere: the stamp is theirs, or zero (R32).
             calling.call.unsure = True
             calling.call.stamp = identity.stamp
-        for operation in part.operations:
-            kind = operation.WhichOneof("operation")
-            if kind != "get" and kind is not None:
-                getattr(operation, kind).ClearField("request_id")
+        for write in part.writes:
+            write.ClearField("request_id")
         calling.try_now()
 
     def expire(self, part: Part) -> None:

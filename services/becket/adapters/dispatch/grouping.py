@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from becket.adapters.dispatch.submissions import Identity, Part, Submission
+from becket.adapters.dispatch.submissions import Identity, Part, Submission, Write
 from becket.adapters.rpc.rings import version_from_proto
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.replication.versions import ZERO
@@ -64,8 +64,7 @@ def _one(submission: Submission, operation: kv.Operation, ring: Ring) -> Grouped
     if kind == "get":
         return Grouped([(0, partition, key)], [])
     part = Part(submission, key, partition, _identity(request))
-    part.places.append(0)
-    part.operations.append(operation)
+    part.add(0, operation, request)
     submission.parts.append(part)
     return Grouped([], submission.parts)
 
@@ -80,29 +79,27 @@ def _join(
     place, key, partition = at
     operation = submission.operations[place]
     part = latest[key]
+    write: Write | None = None
     if kind == "get":
         operation.get.ClearField("consistency")
         operation.get.ClearField("max_staleness")
         identity = part.identity if part is not None else None
     else:
-        identity = _identity(getattr(operation, kind))
+        write = getattr(operation, kind)
+        assert write is not None
+        identity = _identity(write)
     if part is None:
         part = latest[key] = Part(submission, key, partition, identity)
         submission.parts.append(part)
-    elif kind != "get" and not _has_writes(part):
+    elif not part.writes:
         part.identity = identity
     elif not _is_same(part.identity, identity):
         part.then = Part(submission, key, partition, identity)
         part = latest[key] = part.then
-    part.places.append(place)
-    part.operations.append(operation)
+    part.add(place, operation, write)
 
 
-def _has_writes(part: Part) -> bool:
-    return any(not operation.HasField("get") for operation in part.operations)
-
-
-def _identity(request: kv.PutRequest | kv.DeleteRequest | kv.IncrementRequest) -> Identity | None:
+def _identity(request: Write) -> Identity | None:
     """What the caller says of itself; None where the dispatcher's own session is to speak."""
     if request.request_id:
         return Identity(request.request_id, 0, ZERO, retry=request.retry)
@@ -114,6 +111,10 @@ def _identity(request: kv.PutRequest | kv.DeleteRequest | kv.IncrementRequest) -
 
 
 def _is_same(one: Identity | None, other: Identity | None) -> bool:
+    """Whether both belong to one operation; it is a retry if any of its writes says so."""
     if one is None or other is None:
         return one is other
-    return (one.session, one.number, one.stamp) == (other.session, other.number, other.stamp)
+    same = (one.session, one.number, one.stamp) == (other.session, other.number, other.stamp)
+    if same and other.retry:
+        one.retry = True
+    return same

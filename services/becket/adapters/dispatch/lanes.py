@@ -33,9 +33,6 @@ from becket.core.errors import OverloadedError, RetryLaterError
 
 PipelineCall = grpc.aio.StreamStreamCall[kv.PipelineRequest, kv.PipelineResponse]
 
-OPERATION_BYTES = 64
-"""What an operation takes beside its key and its value: at most its ids and its stamp."""
-
 
 _DEFERRED = 256
 """How far a batch looks past parcels that must wait for the next one."""
@@ -198,7 +195,7 @@ class Lane:
             return self.latency.expected_us(self._clock.now_us())
         return (self.in_flight_operations + 1) * self.latency.mean_us
 
-    def put(self, parcel: Parcel) -> None:
+    def put(self, parcel: Parcel, now_us: int) -> None:
         """Queue a parcel for the next batch.
 
         :raises UnreachableError: the member cannot be reached now.
@@ -213,7 +210,7 @@ class Lane:
             or self._queued_bytes + parcel.size > settings.queue_bytes
         ):
             raise OverloadedError(f"too many operations wait for {self.address}", after_ms=100)
-        parcel.put_us = parcel.look_us = self._clock.now_us()
+        parcel.put_us = parcel.look_us = now_us
         parcel.state = ParcelState.QUEUED
         self._queue.append(parcel)
         self._queued_operations += count

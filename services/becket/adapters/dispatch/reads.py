@@ -16,16 +16,10 @@ from collections.abc import Iterable
 from google.rpc import status_pb2
 
 from becket.adapters.dispatch.context import Context
-from becket.adapters.dispatch.lanes import (
-    OPERATION_BYTES,
-    Lane,
-    Parcel,
-    ParcelState,
-    UnreachableError,
-)
+from becket.adapters.dispatch.lanes import Lane, Parcel, ParcelState, UnreachableError
 from becket.adapters.dispatch.outcomes import LOST, Told, failure, told_by
 from becket.adapters.dispatch.routing import Way
-from becket.adapters.dispatch.submissions import Submission
+from becket.adapters.dispatch.submissions import OPERATION_BYTES, Submission
 from becket.adapters.dispatch.waiting import NEVER, Ticket
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import NotAppliedError, OverloadedError
@@ -184,10 +178,11 @@ class Reads:
         reading.way = way
         reading.asked = False
         reading.attempts += 1
-        left_us = reading.submission.deadline_us - self._context.clock.now_us()
+        now_us = self._context.clock.now_us()
+        left_us = reading.submission.deadline_us - now_us
         reading.patience_us = max(1000, min(way.lane.attempt_us, left_us))
         try:
-            way.lane.put(reading)
+            way.lane.put(reading, now_us)
         except UnreachableError:
             self.on_failed(reading, [(place, LOST) for place in reading.places])
         except OverloadedError as error:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from becket.adapters.dispatch.calling import Calling
 
 Results = list[kv.Result]
+Write = kv.PutRequest | kv.DeleteRequest | kv.IncrementRequest
+
+OPERATION_BYTES = 64
+"""What an operation takes beside its key and its value: at most its ids and its stamp."""
 
 
 class Submission:
@@ -62,11 +66,6 @@ class Submission:
             if not self.left:
                 self._end(self.results)
 
-    def settle_all(self, places: Sequence[int], results: Sequence[kv.Result]) -> None:
-        """Take the results of several operations."""
-        for place, result in zip(places, results, strict=True):
-            self.settle(place, result)
-
     def abandon(self) -> None:
         """The caller has gone: nothing is waited for."""
         if self.left:
@@ -98,8 +97,10 @@ class Part:
         "operations",
         "partition",
         "places",
+        "size",
         "submission",
         "then",
+        "writes",
     )
 
     def __init__(
@@ -111,9 +112,23 @@ class Part:
         self.identity = identity
         self.places: list[int] = []
         self.operations: list[kv.Operation] = []
+        self.writes: list[Write] = []
+        """The writes among the operations, as they stand in them."""
+        self.size = 0
+        """About how many bytes the operations take in a message."""
         self.then: Part | None = None
         self.calling: Calling | None = None
         self.alone = False
+
+    def add(self, place: int, operation: kv.Operation, write: Write | None) -> None:
+        """Take one more operation; ``write`` is what it holds, None for a read."""
+        self.places.append(place)
+        self.operations.append(operation)
+        self.size += OPERATION_BYTES + len(self.key)
+        if write is not None:
+            self.writes.append(write)
+            if isinstance(write, kv.PutRequest):
+                self.size += len(write.value)
 
     @property
     def is_over(self) -> bool:
@@ -123,7 +138,9 @@ class Part:
 
     def settle(self, results: Sequence[kv.Result]) -> None:
         """Give the caller its results."""
-        self.submission.settle_all(self.places, results)
+        settle = self.submission.settle
+        for place, result in zip(self.places, results, strict=True):
+            settle(place, result)
 
     def fail(self, result: kv.Result) -> None:
         """Give the caller one result for all of its operations here."""

@@ -144,6 +144,8 @@ async def test_where_members_cannot_be_reached_the_router_serves() -> None:
         async with Client(front.address, dispatch=settings) as client:
             await client.put("k", b"1")
             assert await client.get("k") is not None
+            front.is_router = True
+            assert [entry.key async for entry in client.scan("k")] == [b"k"]
             writes = [operation.put for operation in front.operations if operation.HasField("put")]
             assert all(write.operation_id.number for write in writes)
 
@@ -253,3 +255,13 @@ def test_importing_becket_needs_no_grpc() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="nothing"):
         becket.nothing  # noqa: B018
+
+
+async def test_a_listing_alone_finds_out_that_only_the_router_can_be_reached() -> None:
+    async with FakeCluster(1) as router, FakeCluster(3) as cluster:
+        await asyncio.gather(*(member.stop() for member in cluster.members.values()))
+        cluster.store[b"k"] = (b"1", b"v")
+        front = router.members["disk-0"]
+        front.cluster, front.is_router = cluster, True
+        async with Client(front.address) as client:
+            assert [entry.key async for entry in client.scan("k")] == [b"k"]

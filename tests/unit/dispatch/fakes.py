@@ -74,6 +74,8 @@ class FakeMember(key_value_pb2_grpc.KeyValueServiceServicer, ring_pb2_grpc.RingS
         self.asked: list[str] = []
         self.script: Script | None = None
         self.streams = 0
+        self.is_router = False
+        """Whether listings are answered for every partition."""
         self._withheld: dict[int, int] = {}
         self._gate = asyncio.Event()
         self._gate.set()
@@ -180,7 +182,7 @@ class FakeMember(key_value_pb2_grpc.KeyValueServiceServicer, ring_pb2_grpc.RingS
         self.scans.append(request)
         ring = self.cluster.ring
         for partition in request.partitions:
-            if self.cluster.coordinators[partition] != self.disk:
+            if self.cluster.coordinators[partition] != self.disk and not self.is_router:
                 await _abort(context, WrongMemberError(partition))
         found = [
             kv.Entry(key=key, value=value, version=version)

@@ -154,6 +154,7 @@ class Lane:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_down = False
+        self._is_doubted = False
         self._backoff_us = 0
         self._closed = False
 
@@ -216,6 +217,15 @@ class Lane:
         self._queued_operations += count
         self._queued_bytes += parcel.size
         self.in_flight_operations += count
+        self._start()
+
+    def doubt(self) -> None:
+        """A call beside the lane has failed: find out whether the member can be reached."""
+        if not self._closed and not self._is_down and self.is_idle:
+            self._is_doubted = True
+            self._start()
+
+    def _start(self) -> None:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
             self._task.add_done_callback(self._on_ended)
@@ -273,12 +283,15 @@ class Lane:
                     self._back_off()
                     continue
                 self._is_down = False
-            if not self._queue:
+            if not self._queue and not self._is_doubted:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            self._is_doubted = False
             if not await self._connect():
                 self._break()
+                continue
+            if not self._queue:
                 continue
             call = self._stub.Pipeline()
             reader = asyncio.create_task(self._read(call))

@@ -208,6 +208,8 @@ class Scanner:
                 told = told_by(to_status(failure))
                 if told.outcome is Outcome.NO:
                     self._heed(error, partitions)
+                else:
+                    way.lane.doubt()
                 return None
             entries = list(response.entries)
             if entries or not response.next_page_token:

@@ -1,8 +1,8 @@
 """Faults for a cluster on this machine: kill, stop politely, pause, wipe; and what speaks against.
 
 Owns the signals, the wipe marker and the judgement of what a fault would take away. Must not start
-anything: the keeper of the data folder does. Invariants: a signal goes only to a process whose
-parent is that keeper; who is paused is let go on, whatever happens meanwhile.
+anything: the keeper of the data folder does. Invariants: a signal goes only to a process that
+descends from that keeper; who is paused is let go on, whatever happens meanwhile.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _look(layout: Layout, keeper: int, ring: Ring | None) -> Scene:
         try:
             process = psutil.Process(info.pid)
             # The number may be another process's by now.
-            if process.ppid() != keeper:
+            if keeper not in (parent.pid for parent in process.parents()):
                 continue
             status = process.status()
         except psutil.NoSuchProcess:

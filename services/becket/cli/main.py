@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import typer
 
-from becket.cli import cluster_commands, key_commands, question_commands
+from becket.cli import (
+    chaos_commands,
+    cluster_commands,
+    key_commands,
+    question_commands,
+    verify_commands,
+)
 
 app = typer.Typer(
     name="becket",
@@ -22,6 +28,8 @@ app = typer.Typer(
 cluster_commands.add_to(app)
 key_commands.add_to(app)
 question_commands.add_to(app)
+chaos_commands.add_to(app)
+verify_commands.add_to(app)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import IO
 
@@ -69,7 +69,10 @@ class KeeperRunningError(BecketError):
 
 
 class Keeper:
-    """One data folder's processes. ``start``, then ``run`` or what else is to be done, ``stop``."""
+    """One data folder's processes. ``start``, then ``run`` or what else is to be done, ``stop``.
+
+    ``without`` names services that are left out, of those beside the storage members.
+    """
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class Keeper:
         extra: Mapping[str, str] | None = None,
         tell: Tell = lambda _: None,
         leave_s: float = LEAVE_S,
+        without: Collection[str] = (),
     ) -> None:
         self.layout = layout
         self.spec = spec
@@ -91,6 +95,7 @@ class Keeper:
         self._nursery = Nursery(layout.log_file("nursery"))
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leave_s = leave_s
+        self._without = without
         self._leaving_since: dict[str, float] = {}
         self._ring: Ring | None = None
         self._lock: IO[str] | None = None
@@ -124,7 +129,8 @@ class Keeper:
         ring = await self._read_ring()
         wished = (0 if ring is None else ring.member_count.wished) or self.spec.members
         for name, service in OTHERS.items():
-            self._add_place(name, service)
+            if service not in self._without:
+                self._add_place(name, service)
         for ordinal in range(wished):
             self._add_place(storage_name(ordinal), STORAGE)
         if ring is not None:

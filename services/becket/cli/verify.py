@@ -1,0 +1,202 @@
+"""``becket verify``: a cluster under load and faults, and whether it kept its promises.
+
+Owns the order of things: a cluster, workers, probes, faults, the last read of every key, the
+verdict. Must not judge (``verify_recording``) nor choose faults (``verify_nemesis``). Invariants:
+a cluster that was started here is stopped, and its folder removed unless it has something to tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from becket.adapters.local.keeper import Keeper
+from becket.adapters.local.layout import ClusterSpec, Layout
+from becket.cli.clusters import ROUTER_NAME
+from becket.cli.exits import NotRunningError
+from becket.cli.readiness import until_ready
+from becket.cli.verify_nemesis import Blow, Nemesis
+from becket.cli.verify_outcome import Outcome
+from becket.cli.verify_probes import Probes
+from becket.cli.verify_recording import Recorder
+from becket.cli.verify_workload import Load, Workers
+from becket.client.client import Client
+from becket.core.errors import BecketError
+
+READY_S = 60.0
+READ_BACK_S = 60.0
+_TELL_S = 5.0
+_CHECK_S = 0.05
+_CLIENTS = 2
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be verified. Where ``spec`` is None the cluster runs already.
+
+    ``operations`` over 0: until so many are acknowledged; else for ``duration_s``.
+    """
+
+    seed: int
+    load: Load
+    blows: tuple[Blow, ...]
+    operations: int = 0
+    duration_s: float = 60.0
+    spec: ClusterSpec | None = None
+    folder: Path | None = None
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cluster that runs: where it answers, and its folder if it is on this machine."""
+
+    target: str
+    layout: Layout | None
+
+
+async def verify(order: Order, tell: Tell) -> Outcome:
+    """Do all of it.
+
+    :raises NotRunningError: there is no cluster, or it does not get ready.
+    """
+    async with AsyncExitStack() as stack:
+        place = await stack.enter_async_context(_cluster(order, tell))
+        clients = [
+            await stack.enter_async_context(Client(place.target, timeout=order.load.timeout_s))
+            for _ in range(_CLIENTS + 1)
+        ]
+        return await _Run(order, place, tell).run(clients)
+
+
+class _Run:
+    """One verification of a cluster that is ready."""
+
+    def __init__(self, order: Order, place: Place, tell: Tell) -> None:
+        self._order, self._place, self._tell = order, place, tell
+        self._recorder = Recorder()
+        self._name = secrets.token_hex(4)
+        """Keys of another run hold values that this one does not know."""
+        self._workers = Workers(self._recorder, order.load, order.seed, self._name)
+        self._began = time.monotonic()
+        self._outcome = Outcome(order.seed, self._recorder.counts)
+
+    async def run(self, clients: list[Client]) -> Outcome:
+        order, outcome = self._order, self._outcome
+        tasks = [asyncio.create_task(self._workers.run(clients[:-1]))]
+        watch = asyncio.create_task(self._watch())
+        try:
+            if order.blows and self._place.layout is not None:
+                await self._suffer(clients[-1], self._place.layout)
+            while self._progress() < 1:
+                # A worker that fails ends the run, with its error.
+                if (await asyncio.wait(tasks, timeout=_CHECK_S))[0]:
+                    break
+            self._workers.stop()
+            await tasks[0]
+            outcome.seconds = time.monotonic() - self._began
+            await self._read_back(clients[-1])
+        finally:
+            self._workers.stop()
+            for task in (*tasks, watch):
+                task.cancel()
+            await asyncio.gather(*tasks, watch, return_exceptions=True)
+        outcome.violations, outcome.undecided = self._recorder.finish()
+        return outcome
+
+    async def _suffer(self, client: Client, layout: Layout) -> None:
+        partitions = (await client.ring()).partitions
+        probes = Probes(client, partitions, self._name)
+        nemesis = Nemesis(layout, probes, self._workers, self._recorder, self._tell)
+        probing = asyncio.create_task(probes.run())
+        try:
+            await nemesis.run(self._order.blows, self._progress)
+        finally:
+            probing.cancel()
+            await asyncio.gather(probing, return_exceptions=True)
+        self._outcome.measures = nemesis.measures
+        self._outcome.problems = nemesis.problems
+
+    def _progress(self) -> float:
+        """How much of the work is done, 0 to 1."""
+        if self._order.operations:
+            return min(1.0, self._recorder.counts.acknowledged / self._order.operations)
+        return min(1.0, (time.monotonic() - self._began) / self._order.duration_s)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_TELL_S)
+            counts = self._recorder.counts
+            rate = counts.acknowledged / (time.monotonic() - self._began)
+            self._tell(
+                f"{counts.acknowledged:,} acknowledged ({rate:,.0f} a second), "
+                f"{counts.unknown:,} unknown, {counts.refused:,} refused"
+            )
+
+    async def _read_back(self, client: Client) -> None:
+        """Read every key once more, now that nothing is under way."""
+        left = self._recorder.keys
+        until = time.monotonic() + READ_BACK_S
+        while left and time.monotonic() < until:
+            failed = []
+            for entry in await self._workers.read_back(client, left):
+                if entry.results is None:
+                    failed.append(entry.key)
+                elif self._recorder.is_lost(entry.key, entry.results[0]):
+                    self._outcome.lost.append(entry.key)
+            if failed:
+                await asyncio.sleep(_CHECK_S)
+            left = failed
+        self._outcome.unread = left
+
+
+@asynccontextmanager
+async def _cluster(order: Order, tell: Tell) -> AsyncIterator[Place]:
+    """The cluster of the order: the running one, or a new one that ends with this."""
+    if order.spec is None:
+        yield await _running(order)
+        return
+    folder = order.folder or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="becket-"))
+    keeper = Keeper(Layout(folder), order.spec, tell=lambda _: None)
+    keeping: asyncio.Task[None] | None = None
+    is_well = False
+    try:
+        await keeper.start()
+        keeping = asyncio.create_task(keeper.run())
+        took_s = await until_ready(
+            lambda: keeper.addresses.get(ROUTER_NAME), order.spec.partitions, READY_S
+        )
+        tell(f"a cluster of {order.spec.members} members in {folder}, ready after {took_s:.1f} s")
+        yield Place(keeper.addresses[ROUTER_NAME], keeper.layout)
+        is_well = True
+    finally:
+        await keeper.stop()
+        if keeping is not None:
+            await asyncio.gather(keeping, return_exceptions=True)
+        if is_well and order.folder is None:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        elif not is_well:
+            tell(f"the folder of the cluster stays: {folder}")
+
+
+async def _running(order: Order) -> Place:
+    if order.folder is None:
+        return Place(order.target, None)
+    layout = Layout(order.folder)
+    if not layout.running_keeper():
+        raise NotRunningError(f"no cluster is up in {order.folder}")
+    with contextlib.suppress(BecketError, OSError):
+        router = layout.read_processes().get(ROUTER_NAME)
+        if router is not None:
+            return Place(router.address, layout)
+    raise NotRunningError(f"no router runs in {order.folder}")

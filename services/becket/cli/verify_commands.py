@@ -1,0 +1,172 @@
+"""``becket verify``: its options.
+
+Owns them and the choice between table and JSON. Must not do the work (``verify``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from becket.cli.exits import Exit, UsageError
+from becket.cli.options import Output
+from becket.cli.output import Form, print_json, say, write_line
+from becket.cli.reporting import reporting
+from becket.cli.texts import seconds
+
+if TYPE_CHECKING:
+    from becket.cli.verify import Order
+    from becket.cli.verify_outcome import Outcome
+
+_PICTURES = 5
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("verify")(verify)
+
+
+@reporting
+def verify(
+    *,
+    operations: Annotated[
+        int, typer.Option(help="Go on until so many are acknowledged; else for --duration.", min=0)
+    ] = 0,
+    duration: Annotated[str, typer.Option(help="How long: seconds, or 1m, 1h.")] = "60s",
+    kills: Annotated[
+        int, typer.Option(help="So many kill -9 of coordinators; 0: no fault at all.", min=0)
+    ] = 10,
+    faults: Annotated[
+        str,
+        typer.Option(
+            help="Of kill, term, pause, wipe, all: what is done. Beside the kills a tenth as many "
+            "of each other kind, at least one; all kills every process at once.",
+        ),
+    ] = "kill,term,pause,wipe,all",
+    members: Annotated[int, typer.Option(help="Of the cluster that is started.", min=1)] = 5,
+    partitions: Annotated[int, typer.Option(help="Of the cluster that is started.", min=1)] = 256,
+    writers: Annotated[int, typer.Option(help="So many write at once.", min=1)] = 4,
+    readers: Annotated[int, typer.Option(help="So many read at once.", min=0)] = 4,
+    keys: Annotated[int, typer.Option(help="How many keys they use.", min=1)] = 2_000,
+    batch: Annotated[int, typer.Option(help="Operations in one call.", min=1, max=1000)] = 50,
+    rate: Annotated[int, typer.Option(help="Operations a second at most; 0: no limit.", min=0)] = 0,
+    fault_rate: Annotated[
+        int, typer.Option(help="The same while a fault is measured; 0: no limit.", min=0)
+    ] = 1_000,
+    timeout: Annotated[str, typer.Option(help="How long one call tries.")] = "5",
+    seed: Annotated[
+        int | None,
+        typer.Option(help="The same seed plans the same faults.", show_default="chance"),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Verify the running cluster of this folder, by its own processes."),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="Verify the cluster that answers here; only without faults.")
+    ] = "",
+    report: Annotated[
+        Path | None, typer.Option(help="A folder for the report and for pictures of violations.")
+    ] = None,
+    output: Output = Form.TABLE,
+) -> Exit:
+    """Put a cluster under load and faults, and check that every history is linearizable.
+
+    Starts a cluster of its own in a temporary folder, unless one is named. Exit code 1 where a
+    promise was broken, 3 where not everything could be judged.
+    """
+    from becket.cli.verify_workload import Load
+
+    load = Load(writers, readers, keys, batch, seconds(timeout, "--timeout"), rate, fault_rate)
+    order = _order(
+        (seed, operations, seconds(duration, "--duration"), load),
+        (kills, [kind.strip() for kind in faults.split(",") if kind.strip()]),
+        (members, partitions, data, target),
+    )
+    outcome = _run(order)
+    folder = _write(outcome, report)
+    for sentence in outcome.sentences():
+        (say if output is Form.JSON else write_line)(sentence)
+    if folder is not None:
+        say(f"the report is in {folder}")
+    if output is Form.JSON:
+        print_json(outcome.content())
+    if outcome.is_broken:
+        return Exit(1)
+    return Exit.DONE if outcome.is_proven else Exit.NOT_DONE
+
+
+def _order(
+    work: tuple[int | None, int, float, object],
+    faults: tuple[int, list[str]],
+    where: tuple[int, int, Path | None, str],
+) -> Order:
+    from becket.adapters.local.layout import ClusterSpec
+    from becket.cli.calling import check_target
+    from becket.cli.verify import Order
+    from becket.cli.verify_nemesis import KINDS, plan
+    from becket.cli.verify_workload import Load
+
+    seed, operations, duration_s, load = work
+    kills, kinds = faults
+    members, partitions, data, target = where
+    assert isinstance(load, Load)
+    unknown = sorted(set(kinds) - set(KINDS))
+    if unknown:
+        raise UsageError(f"--faults: {unknown[0]} is none of {', '.join(KINDS)}")
+    if target and data is not None:
+        raise UsageError("give --data or --target, not both")
+    chosen = secrets.randbelow(1 << 32) if seed is None else seed
+    blows = tuple(plan(chosen, kills, kinds))
+    if target:
+        if blows:
+            raise UsageError("--target: processes elsewhere cannot be hurt: give --kills 0 as well")
+        check_target(target)
+    spec = None
+    if not target and data is None:
+        spec = ClusterSpec(
+            cluster_name="verify",
+            members=members,
+            partitions=partitions,
+            replicas=min(3, members),
+            router_port=0,
+        )
+        if blows and members < 3:
+            raise UsageError("--members: faults need 3 at least, or no majority is left")
+    folder = None if data is None else data.expanduser().absolute()
+    return Order(chosen, load, blows, operations, duration_s, spec, folder, target)
+
+
+def _run(order: Order) -> Outcome:
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # it comes with the servers, which another machine may have
+        from asyncio import new_event_loop  # type: ignore[assignment]  # makes a loop, too
+
+    from becket.cli.verify import verify as run
+
+    say(f"seed {order.seed}, {len(order.blows)} faults planned")
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(run(order, say))
+
+
+def _write(outcome: Outcome, report: Path | None) -> Path | None:
+    """The report, and pictures of what went wrong; always where something did."""
+    from tempfile import mkdtemp
+
+    from becket.cli.verify_picture import picture
+
+    if report is None and not outcome.is_broken:
+        return None
+    folder = Path(mkdtemp(prefix="becket-report-")) if report is None else report
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {**outcome.content(), "verdict": outcome.sentences()}
+    (folder / "report.json").write_text(json.dumps(content, indent=1) + "\n")
+    for number, found in enumerate(outcome.violations[:_PICTURES], 1):
+        (folder / f"violation-{number}.html").write_text(picture(found.key, found.problem))
+    return folder

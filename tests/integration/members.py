@@ -104,7 +104,8 @@ class Members:
         """A channel to a member."""
         address = self.running[name].address
         if address not in self._channels:
-            self._channels[address] = grpc.aio.insecure_channel(address)
+            options = [("grpc.max_receive_message_length", 16 << 20)]
+            self._channels[address] = grpc.aio.insecure_channel(address, options=options)
         return self._channels[address]
 
     def key_values(self, name: str) -> kv_rpc.KeyValueServiceAsyncStub:

@@ -20,6 +20,7 @@ from becket.core.errors import (
     DiskFullError,
     InvalidInputError,
     NotACounterError,
+    OverloadedError,
     WrongMemberError,
 )
 from becket.core.ring.members import Member
@@ -42,6 +43,7 @@ async def test_operations_on_keys(tmp_path: Path) -> None:
         await repeated_calls(cluster)
         await batches(cluster)
         await relaxed_reads(cluster)
+        await large_answers(cluster)
         await a_pipeline(cluster)
         await wrong_members(cluster)
         await bad_input(cluster)
@@ -94,6 +96,12 @@ async def repeated_calls(cluster: Members) -> None:
     assert (await stub.Increment(request)).value == first.value == 1
     plain = await stub.Increment(kv.IncrementRequest(key=b"r", delta=1))
     assert plain.value == 2
+    put = kv.Operation(put=kv.PutRequest(key=b"r", value=b"v", request_id="call-1"))
+    answer = await stub.Batch(kv.BatchRequest(operations=[put, put]))
+    for result in answer.results:
+        refused = from_status(result.status)
+        assert isinstance(refused, InvalidInputError)
+        assert refused.field == "request_id"
 
 
 async def batches(cluster: Members) -> None:
@@ -148,6 +156,17 @@ async def answer_or_refusal(call: Awaitable[object]) -> object:
         return await call
     except grpc.aio.AioRpcError as error:
         return from_rpc_error(error)
+
+
+async def large_answers(cluster: Members) -> None:
+    """What does not fit into one message is refused by itself, not the whole batch."""
+    for number in range(6):
+        put = kv.PutRequest(key=b"{large}%d" % number, value=b"v" * (1 << 20))
+        await cluster.stub_for(b"{large}").Put(put)
+    gets = [kv.Operation(get=kv.GetRequest(key=b"{large}%d" % n)) for n in range(6)]
+    answer = await cluster.stub_for(b"{large}").Batch(kv.BatchRequest(operations=gets))
+    assert [result.HasField("get") for result in answer.results] == [True] * 4 + [False] * 2
+    assert isinstance(from_status(answer.results[4].status), OverloadedError)
 
 
 async def a_pipeline(cluster: Members) -> None:

@@ -25,6 +25,7 @@ from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import (
     BecketError,
     DiskFullError,
+    InvalidInputError,
     NotAppliedError,
     OldNumberError,
     OutcomeUnknownError,
@@ -76,7 +77,9 @@ class _Group:
 class Calls:
     """The operations under way at this member."""
 
-    def __init__(self, shell: Shell, view: RingView, space: Space) -> None:
+    def __init__(self, shell: Shell, view: RingView, space: Space, *, answer_bytes: int) -> None:
+        self.answer_bytes = answer_bytes
+        """How many bytes of values one batch may read."""
         self._shell = shell
         self._view = view
         self._space = space
@@ -203,6 +206,7 @@ class _Batch:
         self.left = len(parsed)
         self.place = 0
         self.trace = ""
+        self._room = calls.answer_bytes
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self, timeout_s: float) -> None:
@@ -282,10 +286,9 @@ class _Batch:
             return
         partition, group = found
         self._note_stamp(partition, answer.stamp)
-        if answer.outcome is Outcome.OK:
+        if answer.outcome is Outcome.OK and len(answer.results) == len(group.places):
             for place, result in zip(group.places, answer.results, strict=True):
-                item = self._parsed[place]
-                self._put(place, result_to_proto(item.key, item.operation, result))
+                self._put(place, self._result(place, result))
             return
         status = self._status(partition, group, answer)
         for place in group.places:
@@ -293,6 +296,10 @@ class _Batch:
 
     def _status(self, partition: int, group: _Group, answer: Answer) -> status_pb2.Status:
         reason = answer.reason
+        if answer.outcome is Outcome.OK:
+            # R27 answers with what was recorded under this number, and that was another call.
+            problem = "was used before, for a call with other operations"
+            return to_status(InvalidInputError("request_id", problem))
         if answer.outcome is Outcome.UNKNOWN:
             return to_status(OutcomeUnknownError("the write was sent, and no quorum has answered"))
         if reason in (Reason.WRONG_MEMBER, Reason.STEPPED_DOWN):
@@ -307,8 +314,17 @@ class _Batch:
 
     def on_relaxed(self, place: int, result: Result) -> None:
         """What a relaxed read has found is synced."""
+        self._put(place, self._result(place, result))
+
+    def _result(self, place: int, result: Result) -> kv.Result:
+        """The answer, unless what was read before has filled the message."""
         item = self._parsed[place]
-        self._put(place, result_to_proto(item.key, item.operation, result))
+        if item.operation.kind is Kind.GET and result.value:
+            self._room -= len(result.value)
+            if self._room < 0 < place:
+                problem = "the answers before this one fill the message: ask for it alone"
+                return kv.Result(status=to_status(OverloadedError(problem, after_ms=1)))
+        return result_to_proto(item.key, item.operation, result)
 
     def _settle(self, place: int, error: BecketError) -> None:
         self._put(place, kv.Result(status=to_status(error)))

@@ -75,7 +75,7 @@ class StorageService:
         self._keeper = RingKeeper(view, self.shell, self._hellos)
         self._beats = Beats(settings.membership, identity, view)
         self._links = Links(self._hellos, self, self._beats, self._address_of)
-        self._calls = Calls(self.shell, view, self.space)
+        self._calls = Calls(self.shell, view, self.space, answer_bytes=settings.limits.batch_bytes)
         scans = Scans(self.shell, view, disk.cells, self._calls, settings.limits)
         self._reports = MemberReports(
             self.shell, self._hellos, lambda: self._beats.suspects, settings.data_folder

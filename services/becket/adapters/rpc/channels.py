@@ -34,6 +34,8 @@ def open_channel(address: str, *, batch_bytes: int = 4 << 20) -> grpc.aio.Channe
             ("grpc.initial_reconnect_backoff_ms", 50),
             ("grpc.min_reconnect_backoff_ms", 50),
             ("grpc.max_reconnect_backoff_ms", 500),
+            # A name that has moved to another address is asked for again soon (KUBERNETES.md).
+            ("grpc.dns_min_time_between_resolutions_ms", 1_000),
             ("grpc.keepalive_time_ms", 10_000),
             ("grpc.keepalive_timeout_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),

@@ -1,0 +1,135 @@
+"""A broken stream is opened again and hints at the end of its peer; a bug is never hidden."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from becket.adapters.rpc.ring_view import RingView
+from becket.api.v1 import replica_pb2 as pb
+from becket.core.membership.settings import MembershipSettings
+from becket.core.replication.messages import Check, Claim, ListKeys, Message, Sent
+from becket.core.replication.versions import Epoch, Identity
+from becket.storage.beats import Beats
+from becket.storage.hellos import Hellos
+from becket.storage.links import Link, Links
+
+OWN = Identity("own", 1)
+HEAD = (0, 1, Epoch(1, "own", 1), 5)
+
+
+class Listening:
+    """What the links report."""
+
+    def __init__(self) -> None:
+        self.closed_disks: list[str] = []
+        self.again = asyncio.Event()
+
+    def receive(self, sender: Identity, messages: Sequence[Message]) -> None:
+        raise AssertionError((sender, messages))
+
+    def traced(self, parents: Sequence[str], entries: int) -> None:
+        raise AssertionError((parents, entries))
+
+    def heard(self, sender: Identity) -> None:
+        raise AssertionError(sender)
+
+    def closed(self, disk: str) -> None:
+        self.closed_disks.append(disk)
+
+    def ring_seen(self, disk: str, version: int) -> None:
+        raise AssertionError((disk, version))
+
+
+def links_of(listener: Listening) -> Links:
+    beats = Beats(MembershipSettings(), OWN, RingView())
+    return Links(Hellos(OWN), listener, beats, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("refused"), asyncio.InvalidStateError("RPC already finished.")]
+)
+async def test_a_stream_that_breaks_is_opened_again(error: Exception) -> None:
+    listener = Listening()
+    links = links_of(listener)
+    told: list[BaseException] = []
+    links.on_error = lambda _disk, failure: told.append(failure)
+    links.on_fault = told.append
+    link = Link(links, "peer")
+    opened = 0
+    again = asyncio.Event()
+
+    async def run() -> None:
+        nonlocal opened
+        opened += 1
+        if opened == 3:
+            again.set()
+            await asyncio.Event().wait()
+        link.exchange.begin()
+        raise error
+
+    task = asyncio.create_task(link._keep(run, link.exchange))
+    async with asyncio.timeout(10):
+        await again.wait()
+    task.cancel()
+    assert told == [error, error]
+    assert listener.closed_disks == ["peer", "peer"]
+
+
+async def test_a_stream_that_never_opened_hints_at_nothing() -> None:
+    listener = Listening()
+    link = Link(links_of(listener), "peer")
+    tried = asyncio.Event()
+
+    async def run() -> None:
+        tried.set()
+        raise OSError("refused")
+
+    task = asyncio.create_task(link._keep(run, link.exchange))
+    async with asyncio.timeout(10):
+        await tried.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    assert listener.closed_disks == []
+
+
+async def test_a_failure_that_no_stream_may_have_is_reported() -> None:
+    links = links_of(Listening())
+    faults: list[BaseException] = []
+    links.on_fault = faults.append
+    link = Link(links, "peer")
+
+    async def run() -> None:
+        raise KeyError("a bug")
+
+    task = asyncio.create_task(link._keep(run, link.exchange))
+    task.add_done_callback(links.note_end)
+    await asyncio.wait({task})
+    assert [type(fault) for fault in faults] == [KeyError]
+
+
+async def test_each_message_goes_on_its_own_stream() -> None:
+    links = links_of(Listening())
+    links.set_peers(frozenset({"peer"}))
+    link = links._links["peer"]
+    for stream in (link.exchange, link.bulk, link.beats):
+        stream.clear()
+    claim = Claim(1, 2, None, 0, 5, bounded=False)
+    links.trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    links.send(
+        [
+            Sent("peer", Check(*HEAD, None)),
+            Sent("peer", ListKeys(*HEAD, None, -1, None)),
+            Sent("peer", claim),
+            Sent("stranger", Check(*HEAD, None)),
+        ]
+    )
+    waiting = [list(stream._entries) for stream in (link.exchange, link.bulk, link.beats)]
+    exchanged, bulk, beats = waiting
+    assert [e.WhichOneof("body") for e in exchanged if isinstance(e, pb.PeerMessage)] == ["check"]
+    assert [e.WhichOneof("body") for e in bulk if isinstance(e, pb.PeerMessage)] == ["list_keys"]
+    assert beats == [claim]
+    assert list(link.traces) == [links.trace]
+    await links.close()

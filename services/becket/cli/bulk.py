@@ -20,7 +20,7 @@ from becket.adapters.clocks import wall_ms
 from becket.cli import opening
 from becket.cli.entries import to_line
 from becket.cli.exits import Exit, UsageError, row_of
-from becket.cli.loading import Tally
+from becket.cli.loading import Pace, Tally
 from becket.cli.loading import load as load_lines
 from becket.cli.output import Form, print_json, say, write_line
 from becket.cli.reading import BadLineError, Shape, count_lines, read_lines
@@ -62,7 +62,7 @@ def load(source: Source, batch: int, *, target: str, timeout: str, output: Form)
         async def run() -> tuple[Tally, BadLineError | None]:
             async with opening.open_store(target, timeout_s) as store:
                 with _progress("loading", total) as progress:
-                    return await load_lines(store, lines, batch, progress)
+                    return await load_lines(store, lines, Pace(batch), progress)
 
         tally, bad = asyncio.run(run())
     return _told(tally, bad, output)

@@ -163,7 +163,7 @@ def load(
         bool | None,
         typer.Option("--csv/--jsonl", help="What the file is.", show_default="by its name"),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Entries in a batch.", min=1, max=1000)] = 200,
+    batch: Annotated[int, typer.Option(help="Entries in a batch, at most.", min=1, max=1000)] = 500,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = BATCH_TIMEOUT,
     output: Output = Form.TABLE,

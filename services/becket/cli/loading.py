@@ -8,7 +8,6 @@ that was not done for certain nothing more is sent. Must not retry: the client d
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +25,13 @@ BATCH_BYTES = 2 << 20
 
 IN_FLIGHT = 2
 """Batches under way at once; writes of one key keep their order all the same."""
+
+FIRST, LEAST = 100, 20
+"""Entries in the first batch; the least of a batch, and by how much it grows."""
+
+QUICK_S, SLOW_S = 0.15, 0.4
+"""A batch that takes less makes the next one larger, one that takes more makes it half as large.
+Members call each other silent after 400 ms."""
 
 SHOWN = 10
 
@@ -83,14 +89,33 @@ class Tally:
         )
 
 
-def batches(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
-    """The lines in groups of ``size`` entries and ``BATCH_BYTES`` bytes at most."""
+class Pace:
+    """How many entries go into a batch: more while the cluster is quick, fewer when it is not.
+
+    A batch occupies each member for a while; what is meant for others waits behind it. A cluster
+    that has little processor time to itself must not be brought down by a file.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.size = min(most, FIRST)
+
+    def took(self, seconds: float) -> None:
+        """A batch of the present size had its answer after so long."""
+        if seconds > SLOW_S:
+            self.size = max(min(self._most, LEAST), self.size // 2)
+        elif seconds < QUICK_S:
+            self.size = min(self._most, self.size + LEAST)
+
+
+def batches(lines: Iterable[Line], pace: Pace) -> Iterator[list[Line]]:
+    """The lines in groups of the pace's size and ``BATCH_BYTES`` bytes at most."""
     group: list[Line] = []
     total = 0
     for line in lines:
         item = line.item
         weight = 0 if item is None else len(item.key) + len(item.value)
-        if group and (len(group) >= size or total + weight > BATCH_BYTES):
+        if group and (len(group) >= pace.size or total + weight > BATCH_BYTES):
             yield group
             group, total = [], 0
         group.append(line)
@@ -100,7 +125,7 @@ def batches(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
 
 
 async def load(
-    store: Store, lines: Iterator[Line], batch: int, progress: Callable[[int], None]
+    store: Store, lines: Iterator[Line], pace: Pace, progress: Callable[[int], None]
 ) -> tuple[Tally, BadLineError | None]:
     """Write every entry; what came of them, and the line that ended it early.
 
@@ -108,14 +133,16 @@ async def load(
     """
     tally = Tally()
     bad: list[BadLineError] = []
-    under_way: deque[tuple[list[Line], asyncio.Task[list[BecketError | None]]]] = deque()
+    under_way: deque[tuple[list[Line], asyncio.Task[Answered]]] = deque()
 
     async def settle() -> None:
         group, task = under_way.popleft()
-        tally.take(group, await task)
+        results, took_s = await task
+        pace.took(took_s)
+        tally.take(group, results)
         progress(tally.loaded + tally.not_done + tally.unknown + tally.expired)
 
-    for group in batches(_until_bad(lines, bad), batch):
+    for group in batches(_until_bad(lines, bad), pace):
         alive = [line for line in group if line.item is not None]
         tally.expired += len(group) - len(alive)
         if not alive:
@@ -133,11 +160,16 @@ async def load(
     return tally, bad[0] if bad else None
 
 
-async def _put(store: Store, items: list[Item]) -> list[BecketError | None]:
+Answered = tuple[list[BecketError | None], float]
+
+
+async def _put(store: Store, items: list[Item]) -> Answered:
+    began = time.monotonic()
     try:
-        return await store.put_many(items)
+        results = await store.put_many(items)
     except BecketError as error:
-        return list(itertools.repeat(error, len(items)))
+        results = [error] * len(items)
+    return results, time.monotonic() - began
 
 
 def _until_bad(lines: Iterator[Line], bad: list[BadLineError]) -> Iterator[Line]:

@@ -74,14 +74,19 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[st
 
 def rich_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """The rows as something that rich draws."""
-    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for place, column in enumerate(columns):
         right = _is_number_column(rows, place)
-        table.add_column(Text(column), justify="right" if right else "left", overflow="fold")
+        # Names come first; they stay whole and other columns give way.
+        table.add_column(
+            Text(column),
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=place == 0 or right,
+        )
     for row in rows:
         table.add_row(*(Text(_cell(cell)) for cell in row))
     return table

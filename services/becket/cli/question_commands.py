@@ -5,6 +5,7 @@ Owns their options and the choice between table and JSON. Must not change anythi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -194,7 +195,9 @@ def top(
     from becket.cli.top import once as look_once
 
     every_s = max(0.1, seconds(every, "--every"))
-    asked(look_once if once else lambda services: live(services, every_s), target, timeout)
+    # Ctrl-C is how a person ends it.
+    with contextlib.suppress(KeyboardInterrupt):
+        asked(look_once if once else lambda services: live(services, every_s), target, timeout)
     return Exit.DONE
 
 

@@ -14,16 +14,9 @@ from becket.cli.members import StatusRow, by_number, state_of, status, status_li
 from becket.cli.output import print_table, rich_table, write_line
 from becket.core.errors import BecketError
 
-COLUMNS = (
-    "NAME",
-    "STATE",
-    "ADDRESS",
-    "PARTITIONS",
-    "COORDINATING",
-    "USED MiB",
-    "DISK %",
-    "HEARD S",
-)
+COLUMNS = ("NAME", "STATE", "ADDRESS", "HOLDS", "LEADS", "USED MiB", "DISK %", "HEARD S")
+"""Partitions held and coordinated; when the supervisor heard of it last, in seconds ago."""
+
 _MIB = 1 << 20
 
 Rows = list[tuple[object, ...]]

@@ -167,7 +167,20 @@ def test_batches_are_bounded_by_count_and_bytes() -> None:
     big = Item(b"k", b"x" * (loading.BATCH_BYTES // 2))
     small = Item(b"k", b"x")
     lines = [Line(number, big if number < 3 else small) for number in range(10)]
-    assert [len(group) for group in loading.batches(lines, 4)] == [1, 1, 4, 4]
+    groups = loading.batches(lines, loading.Pace(4))
+    assert [len(group) for group in groups] == [1, 1, 4, 4]
+
+
+def test_batches_grow_while_the_cluster_is_quick_and_halve_when_it_is_slow() -> None:
+    pace = loading.Pace(150)
+    sizes = [pace.size]
+    for took_s in (0.01, 0.01, 0.01, 0.01, 0.2, 0.5, 9.0, 9.0, 9.0, 0.1):
+        pace.took(took_s)
+        sizes.append(pace.size)
+    assert sizes == [100, 120, 140, 150, 150, 150, 75, 37, 20, 20, 40]
+    tiny = loading.Pace(5)
+    tiny.took(9.0)
+    assert tiny.size == 5
 
 
 def test_a_file_that_is_not_there(run: Run, store: FakeStore, tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ class Cluster:
         self._settings, self._ready_s = dict(settings or {}), ready_s
         self._keeper: Keeper | None = None
         self._thread: _LoopThread | None = None
-        self._folder: Path | None = None
+        self.last_folder: Path | None = None
+        """Where its data was or is; gone once it has stopped."""
 
     # Life
 
@@ -74,10 +75,10 @@ class Cluster:
 
         :raises NotRunningError: it does not get ready in time; says what stands in the way.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="becket-test-"))
+        self.last_folder = Path(tempfile.mkdtemp(prefix="becket-test-"))
         self._thread = _LoopThread()
         try:
-            self._keeper = self._thread.run(self._start(Layout(self._folder)))
+            self._keeper = self._thread.run(self._start(Layout(self.last_folder)))
             self.wait_ready()
         except BaseException:
             self.stop()
@@ -85,7 +86,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End every process and remove the folder. A second call does nothing."""
-        thread, folder, self._thread = self._thread, self._folder, None
+        thread, folder, self._thread = self._thread, self.last_folder, None
         if thread is None or folder is None:
             return
         try:
@@ -135,9 +136,14 @@ class Cluster:
         return self._kept().addresses[ROUTER_NAME]
 
     @property
+    def layout(self) -> Layout:
+        """What lies where in its data folder."""
+        return self._kept().layout
+
+    @property
     def folder(self) -> Path:
         """Its data folder; ``logs/NAME.log`` in it is what a process said."""
-        return self._kept().layout.folder
+        return self.layout.folder
 
     @property
     def members(self) -> list[str]:
@@ -179,7 +185,7 @@ class Cluster:
 
     def wipe(self, name: str) -> None:
         """Kill a storage member and remove its volume; waits until it runs again, on a new one."""
-        self._kept().layout.ask_for_wipe(name)
+        self.layout.ask_for_wipe(name)
         before = self._send(name, signal.SIGKILL).restarts
         self._wait_for_restart(name, before)
 
@@ -194,9 +200,12 @@ class Cluster:
         :raises NotRunningError: it does not in time.
         """
         keeper = self._kept()
-        waiting = until_ready(
-            lambda: keeper.addresses.get(ROUTER_NAME), self._spec.partitions, self._ready_s
-        )
+
+        def router() -> str | None:
+            # Who asks before the router exists takes processor time from its start.
+            return keeper.addresses[ROUTER_NAME] if ROUTER_NAME in keeper.processes else None
+
+        waiting = until_ready(router, self._spec.partitions, self._ready_s)
         self._running().run(waiting, self._ready_s + _THREAD_S)
 
     # Inside

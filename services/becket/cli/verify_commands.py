@@ -31,48 +31,64 @@ def add_to(app: typer.Typer) -> None:
     app.command("verify")(verify)
 
 
+Operations = Annotated[
+    int, typer.Option(help="Go on until so many are acknowledged; else for --duration.", min=0)
+]
+Duration = Annotated[str, typer.Option(help="How long: seconds, or 1m, 1h.")]
+Kills = Annotated[int, typer.Option(help="So many kill -9 of coordinators; 0: no fault.", min=0)]
+Faults = Annotated[
+    str,
+    typer.Option(
+        help="Of kill, term, pause, wipe, all: what is done. Beside the kills a tenth as many of "
+        "each other kind, at least one; all kills every process at once."
+    ),
+]
+Members = Annotated[int, typer.Option(help="Of the cluster that is started.", min=1)]
+Partitions = Annotated[int, typer.Option(help="Of the cluster that is started.", min=1)]
+Writers = Annotated[int, typer.Option(help="So many write at once.", min=1)]
+Readers = Annotated[int, typer.Option(help="So many read at once.", min=0)]
+Keys = Annotated[int, typer.Option(help="How many keys they use.", min=1)]
+Batch = Annotated[int, typer.Option(help="Operations in one call.", min=1, max=1000)]
+Rate = Annotated[int, typer.Option(help="Operations a second at most; 0: no limit.", min=0)]
+FaultRate = Annotated[
+    int, typer.Option(help="The same while a fault is measured; 0: no limit.", min=0)
+]
+CallTime = Annotated[str, typer.Option("--timeout", help="How long one call tries.")]
+Seed = Annotated[
+    int | None, typer.Option(help="The same seed plans the same faults.", show_default="chance")
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--data", help="Verify the running cluster of this folder, by its processes."),
+]
+Elsewhere = Annotated[
+    str, typer.Option("--target", help="Verify the cluster that answers here; without faults.")
+]
+Report = Annotated[
+    Path | None, typer.Option(help="A folder for the report and for pictures of violations.")
+]
+
+
 @reporting
 def verify(
     *,
-    operations: Annotated[
-        int, typer.Option(help="Go on until so many are acknowledged; else for --duration.", min=0)
-    ] = 0,
-    duration: Annotated[str, typer.Option(help="How long: seconds, or 1m, 1h.")] = "60s",
-    kills: Annotated[
-        int, typer.Option(help="So many kill -9 of coordinators; 0: no fault at all.", min=0)
-    ] = 10,
-    faults: Annotated[
-        str,
-        typer.Option(
-            help="Of kill, term, pause, wipe, all: what is done. Beside the kills a tenth as many "
-            "of each other kind, at least one; all kills every process at once.",
-        ),
-    ] = "kill,term,pause,wipe,all",
-    members: Annotated[int, typer.Option(help="Of the cluster that is started.", min=1)] = 5,
-    partitions: Annotated[int, typer.Option(help="Of the cluster that is started.", min=1)] = 256,
-    writers: Annotated[int, typer.Option(help="So many write at once.", min=1)] = 4,
-    readers: Annotated[int, typer.Option(help="So many read at once.", min=0)] = 4,
-    keys: Annotated[int, typer.Option(help="How many keys they use.", min=1)] = 2_000,
-    batch: Annotated[int, typer.Option(help="Operations in one call.", min=1, max=1000)] = 50,
-    rate: Annotated[int, typer.Option(help="Operations a second at most; 0: no limit.", min=0)] = 0,
-    fault_rate: Annotated[
-        int, typer.Option(help="The same while a fault is measured; 0: no limit.", min=0)
-    ] = 1_000,
-    timeout: Annotated[str, typer.Option(help="How long one call tries.")] = "5",
-    seed: Annotated[
-        int | None,
-        typer.Option(help="The same seed plans the same faults.", show_default="chance"),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Verify the running cluster of this folder, by its own processes."),
-    ] = None,
-    target: Annotated[
-        str, typer.Option(help="Verify the cluster that answers here; only without faults.")
-    ] = "",
-    report: Annotated[
-        Path | None, typer.Option(help="A folder for the report and for pictures of violations.")
-    ] = None,
+    operations: Operations = 0,
+    duration: Duration = "60s",
+    kills: Kills = 10,
+    faults: Faults = "kill,term,pause,wipe,all",
+    members: Members = 5,
+    partitions: Partitions = 256,
+    writers: Writers = 4,
+    readers: Readers = 4,
+    keys: Keys = 2_000,
+    batch: Batch = 50,
+    rate: Rate = 0,
+    fault_rate: FaultRate = 1_000,
+    timeout: CallTime = "5",
+    seed: Seed = None,
+    data: Folder = None,
+    target: Elsewhere = "",
+    report: Report = None,
     output: Output = Form.TABLE,
 ) -> Exit:
     """Put a cluster under load and faults, and check that every history is linearizable.

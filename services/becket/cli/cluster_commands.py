@@ -57,9 +57,10 @@ def up(
 
     Processes that end are started again, as Kubernetes would. Ctrl-C stops everything in order.
     """
-    from becket.cli.clusters import Wish, folder_of
+    from becket.cli.clusters import Wish, check_installed, folder_of
     from becket.cli.up import up as run
 
+    check_installed()
     wish = Wish(name, members, partitions, replicas, zones, port)
     return run(folder_of(data, name), wish, detach=detach)
 

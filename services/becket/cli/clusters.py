@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
-from becket.adapters.local.commands import storage_name
 from becket.adapters.local.free_ports import is_free
 from becket.adapters.local.layout import ROUTER, ROUTER_PORT, ClusterSpec, Layout
 from becket.cli.exits import NotRunningError, UsageError
@@ -19,6 +19,7 @@ from becket.cli.exits import NotRunningError, UsageError
 MEMBERS = 5
 REPLICAS = 3
 ROUTER_NAME = f"{ROUTER}-0"
+_SERVERS_NEED = ("rocksdict", "uvloop", "pydantic_settings", "structlog", "opentelemetry.sdk")
 _OURS = {
     *("cluster.json", "addresses.json", "topology", "members", "logs"),
     *("keeper.pid", "processes.json", "wipe"),
@@ -101,9 +102,12 @@ def _changed(before: ClusterSpec, wish: Wish) -> ClusterSpec:
     )
 
 
-def names_of(count: int) -> list[str]:
-    """The names of so many storage members."""
-    return [storage_name(ordinal) for ordinal in range(count)]
+def check_installed() -> None:
+    """Raise UsageError where what the services need is not installed."""
+    missing = [name for name in _SERVERS_NEED if find_spec(name) is None]
+    if missing:
+        problem = f"the services need {', '.join(missing)}"
+        raise UsageError(f"{problem}: install becket with the extras server and cli")
 
 
 def check_not_running(layout: Layout) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from becket.adapters.local.layout import ClusterSpec, Layout
+from becket.cli import clusters
 from becket.cli.clusters import Wish, decide, folder_of
 from becket.cli.exits import NotRunningError, UsageError
 from becket.cli.readiness import trial_keys
@@ -137,3 +138,13 @@ def test_one_trial_key_for_each_partition() -> None:
     keys = trial_keys(256)
     assert [partition_of(key, 256) for key in keys] == list(range(256))
     assert len(trial_keys(1)) == 1
+
+
+def test_services_that_are_not_installed(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "find_spec", lambda name: None if name == "rocksdict" else name)
+    result = run("up", "--data", str(tmp_path))
+    assert result.exit_code == 2
+    assert "the services need rocksdict: install becket with the extras" in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -89,7 +89,7 @@ class _Run:
         """Keys of another run hold values that this one does not know."""
         self._workers = Workers(self._recorder, order.load, order.seed, self._name)
         self._began = time.monotonic()
-        self._outcome = Outcome(order.seed, self._recorder.counts)
+        self._outcome = Outcome(order.seed, self._recorder.counts, reasons=self._recorder.reasons)
 
     async def run(self, clients: list[Client]) -> Outcome:
         order, outcome = self._order, self._outcome

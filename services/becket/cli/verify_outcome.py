@@ -31,6 +31,8 @@ class Outcome:
     """Keys that nobody answered for at the end."""
     measures: list[Measure] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
+    """The errors that operations ended with."""
 
     @property
     def is_broken(self) -> bool:
@@ -62,6 +64,7 @@ class Outcome:
             "seed": self.seed,
             "faults": self._faults(),
             "problems": self.problems,
+            "reasons": self.reasons,
         }
 
     def _faults(self) -> dict[str, dict[str, object]]:

@@ -7,6 +7,7 @@ only as far as nothing is open that began earlier; what is held is bounded by wh
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,6 +30,10 @@ from becket.core.replication.versions import Epoch, Version
 
 _ADVANCE = 64
 """A key is judged when so many of its operations wait for it."""
+
+_NUMBERS = re.compile("[0-9]+")
+_REASONS = 20
+"""So many different errors are told."""
 
 _REFUSED = (RetryLaterError, RefreshRingError, RetryNowError)
 
@@ -55,6 +60,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.counts = Counts()
+        self.reasons: dict[str, int] = {}
+        """The errors that operations ended with, and how often."""
         self._keys: dict[bytes, tuple[KeyStream, LastWrites]] = {}
         self._open: dict[int, int] = {}
         self._tokens = 0
@@ -90,6 +97,13 @@ class Recorder:
             stream = self._of(entry.key)[0]
             if stream.held >= _ADVANCE:
                 stream.advance(oldest)
+
+    def note(self, answer: object) -> None:
+        """Remember an error, if it is one."""
+        if isinstance(answer, BecketError) and not isinstance(answer, ConditionFailedError):
+            reason = f"{type(answer).__name__}: {_NUMBERS.sub('N', str(answer))}"
+            if reason in self.reasons or len(self.reasons) < _REASONS:
+                self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
     def is_lost(self, key: bytes, last: Result) -> bool:
         """Whether a read that began after everything had ended lacks an acknowledged write."""

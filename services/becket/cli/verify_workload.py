@@ -38,8 +38,8 @@ class Load:
 
     writers: int = 4
     readers: int = 4
-    keys: int = 2_000
-    batch: int = 50
+    keys: int = 4_000
+    batch: int = 100
     timeout_s: float = 5.0
     rate: int = 0
     fault_rate: int = 1_000
@@ -113,6 +113,7 @@ class Workers:
         now_us = monotonic_us()
         for entry, answer in zip(entries, answers, strict=True):
             ended(entry, answer, now_us)
+            self._recorder.note(answer)
         self._recorder.close(token, entries)
         return entries
 

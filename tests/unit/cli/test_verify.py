@@ -42,6 +42,7 @@ class Told:
         token = self.recorder.open(self.now_us)
         entry = Entry("w", KEY, (to_model(operation),), self.now_us)
         self.now_us += 10
+        self.recorder.note(answer)
         self.recorder.close(token, [ended(entry, answer, self.now_us)])
         self.now_us += 10
 
@@ -62,6 +63,11 @@ def test_every_outcome_is_counted_as_what_it_is() -> None:
     told.do(Get(KEY), None)
     told.do(Increment(KEY, 3), 3)
     assert told.recorder.counts == Counts(9, 6, 1, 2)
+    assert told.recorder.reasons == {
+        "NotAppliedError: no": 1,
+        "DiskFullError: full": 1,
+        "OutcomeUnknownError: who knows": 1,
+    }
     assert told.recorder.finish() == ([], [])
 
 

@@ -19,6 +19,14 @@ from becket.runtime.settings import CHECKED, ServiceSettings
 
 MIB = 1 << 20
 
+REPLICATION = ReplicationSettings(
+    # Streams lose nothing while they last: sending again is for what a broken one took along.
+    resend_us=300_000,
+    # Under steady writes hardly anybody is level at a given moment, so this is what a take-over
+    # waits for in vain.
+    stand_unlevel_us=100_000,
+)
+
 
 class StorageSettings(ServiceSettings):
     """Settings of one member."""
@@ -30,8 +38,7 @@ class StorageSettings(ServiceSettings):
     tick_ms: int = Field(40, ge=10, le=50, description="how often the core lets time pass")
     full_mib: int = Field(64, ge=1, description="free space below which writes are refused")
     rocks: Annotated[RocksSettings, CHECKED] = RocksSettings()
-    # Streams lose nothing while they last: sending again is for what a broken one took along.
-    replication: Annotated[ReplicationSettings, CHECKED] = ReplicationSettings(resend_us=300_000)
+    replication: Annotated[ReplicationSettings, CHECKED] = REPLICATION
     membership: Annotated[MembershipSettings, CHECKED] = MembershipSettings()
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ from becket.cli.exits import NotRunningError, UsageError
 MEMBERS = 5
 REPLICAS = 3
 ROUTER_NAME = f"{ROUTER}-0"
-_SERVERS_NEED = ("rocksdict", "uvloop", "pydantic_settings", "structlog", "opentelemetry.sdk")
+_SERVERS_NEED = ("pydantic_settings", "rocksdict", "starlette", "structlog", "uvloop")
 _OURS = {
     *("cluster.json", "addresses.json", "topology", "members", "logs"),
     *("keeper.pid", "processes.json", "wipe"),

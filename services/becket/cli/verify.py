@@ -57,12 +57,14 @@ class Order:
     target: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Place:
     """A cluster that runs: where it answers, and its folder if it is on this machine."""
 
     target: str
     layout: Layout | None
+    is_evidence: bool = False
+    """Whether the folder of a cluster that was started here has something to tell."""
 
 
 async def verify(order: Order, tell: Tell) -> Outcome:
@@ -76,7 +78,9 @@ async def verify(order: Order, tell: Tell) -> Outcome:
             await stack.enter_async_context(Client(place.target, timeout=order.load.timeout_s))
             for _ in range(_CLIENTS + 1)
         ]
-        return await _Run(order, place, tell).run(clients)
+        outcome = await _Run(order, place, tell).run(clients)
+        place.is_evidence = outcome.is_broken
+        return outcome
 
 
 class _Run:
@@ -166,10 +170,10 @@ async def _cluster(order: Order, tell: Tell) -> AsyncIterator[Place]:
     if order.spec is None:
         yield await _running(order)
         return
-    folder = order.folder or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="becket-"))
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="becket-"))
     keeper = Keeper(Layout(folder), order.spec, tell=lambda _: None)
     keeping: asyncio.Task[None] | None = None
-    is_well = False
+    place = Place("", keeper.layout)
     try:
         await keeper.start()
         keeping = asyncio.create_task(keeper.run())
@@ -177,16 +181,19 @@ async def _cluster(order: Order, tell: Tell) -> AsyncIterator[Place]:
             lambda: keeper.addresses.get(ROUTER_NAME), order.spec.partitions, READY_S
         )
         tell(f"a cluster of {order.spec.members} members in {folder}, ready after {took_s:.1f} s")
-        yield Place(keeper.addresses[ROUTER_NAME], keeper.layout)
-        is_well = True
+        place.target = keeper.addresses[ROUTER_NAME]
+        yield place
+    except BecketError:
+        place.is_evidence = True
+        raise
     finally:
         await keeper.stop()
         if keeping is not None:
             await asyncio.gather(keeping, return_exceptions=True)
-        if is_well and order.folder is None:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        elif not is_well:
+        if place.is_evidence:
             tell(f"the folder of the cluster stays: {folder}")
+        else:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 async def _running(order: Order) -> Place:

@@ -15,6 +15,7 @@ from becket.cli.verify_recording import Counts, Found
 from becket.core.histories.gaps import percentile
 
 _MOST_KEYS = 10
+_MOST_REASONS = 5
 
 
 @dataclass
@@ -99,6 +100,8 @@ class Outcome:
         ):
             if keys:
                 told.append(f"{what} {_listed(keys)}")
+        often = sorted(self.reasons.items(), key=lambda item: -item[1])[:_MOST_REASONS]
+        told += [f"{count} x {reason}" for reason, count in often]
         told += self.problems
         told.append(self._verdict())
         return told

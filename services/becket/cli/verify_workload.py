@@ -56,13 +56,19 @@ class Workers:
         self._rate = load.rate
 
     async def run(self, clients: Sequence[Client]) -> None:
-        """Work until ``stop``; workers are dealt over the clients."""
+        """Work until ``stop``; workers are dealt over the clients.
+
+        :raises BecketError: an operation ended with an error that no correct call meets.
+        """
         count = self._load.writers + self._load.readers
-        async with asyncio.TaskGroup() as group:
-            for worker in range(count):
-                client = clients[worker % len(clients)]
-                drawing = _Drawing(self._seed, worker, self._load.writers)
-                group.create_task(self._work(client, drawing, f"w{worker}", count))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for worker in range(count):
+                    client = clients[worker % len(clients)]
+                    drawing = _Drawing(self._seed, worker, self._load.writers)
+                    group.create_task(self._work(client, drawing, f"w{worker}", count))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     def go_easy(self, *, easy: bool) -> None:
         """Hold the rate that goes with faults, or the usual one again."""

@@ -25,6 +25,9 @@ REPLICATION = ReplicationSettings(
     # Under steady writes hardly anybody is level at a given moment, so this is what a take-over
     # waits for in vain.
     stand_unlevel_us=100_000,
+    # Beside those of the last seconds, which cover any deadline in use; each is decoded with its
+    # cell at every write.
+    records_kept=2,
 )
 
 

@@ -99,7 +99,8 @@ async def get(stub: balancer_pb2_grpc.BalancerServiceAsyncStub, **metadata: str)
         await stub.GetWeights(
             pb.GetWeightsRequest(),
             metadata=tuple(metadata.items()),
-            timeout=0.05 if metadata.get("do") == "wait" else 10,
+            # Long enough for the call to arrive, on a machine that does other things.
+            timeout=1.0 if metadata.get("do") == "wait" else 10,
         )
 
 

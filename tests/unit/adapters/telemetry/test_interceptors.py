@@ -117,8 +117,12 @@ async def test_each_call_is_counted_with_its_code_on_both_sides() -> None:
         (METHOD, "DEADLINE_EXCEEDED"): 1,
         (WATCH, "OK"): 1,
     }
-    assert server_side.counts() == expected
     assert client_side.counts() == expected
+    # What the caller's end of patience is at the server depends on which of the two clocks is ahead.
+    counted = server_side.counts()
+    late = counted.pop((METHOD, "CANCELLED"), 0) + counted.pop((METHOD, "DEADLINE_EXCEEDED"), 0)
+    assert late == expected.pop((METHOD, "DEADLINE_EXCEEDED"))
+    assert counted == expected
 
 
 async def test_an_error_of_the_server_is_marked_and_one_of_the_caller_is_not() -> None:

@@ -23,12 +23,17 @@ from becket.core.histories.entries import Entry
 from becket.core.histories.register import ABSENT, Register
 from becket.core.histories.search import Judgement
 from becket.core.histories.unknowns import TooManyError, Unknowns, keep_least
+from becket.core.replication.cells import Kind, Verdict
+from becket.core.replication.versions import Version
 
 WIDTH_LIMIT = 20_000
 """The most states of a layer."""
 
 RECENT = 24
 """So many entries are remembered, to tell the story of a violation."""
+
+SHOWN_LIMIT = 1024
+"""So many versions that were shown are remembered."""
 
 _TRIM = 256
 _NEVER = 1 << 62
@@ -66,6 +71,8 @@ class KeyStream:
         self._known: list[Entry] = []
         self._first = 0
         self._unknowns = Unknowns()
+        self._shown: dict[Version, Entry] = {}
+        """The latest versions that were shown, each with the first that ended of what showed it."""
         self._recent: deque[Entry] = deque(maxlen=RECENT)
         self._layer: dict[_Place, dict[Register, list[int]]] = {_Place(0, ()): {ABSENT: [0]}}
 
@@ -101,6 +108,7 @@ class KeyStream:
             else:
                 self._unknowns.note_answered(entry)
                 self._known.append(entry)
+                self._check_shown(entry)
         try:
             while self.judgement is Judgement.LINEARIZABLE and self._step(limit):
                 pass
@@ -117,6 +125,10 @@ class KeyStream:
         for place, states in self._layer.items():
             candidates, horizon = self._candidates(place)
             if not candidates or horizon >= limit:
+                return False
+            if self._unknowns.count and self._latest_end(candidates) >= limit:
+                # A write that is not known yet may be the one whose version they show; without it
+                # that version would be believed of a write of unknown outcome.
                 return False
             for index in candidates:
                 entry = self._known[index - self._first]
@@ -138,6 +150,29 @@ class KeyStream:
         self._layer = layer
         self.judged += 1
         return True
+
+    def _latest_end(self, candidates: Iterable[int]) -> int:
+        return max(_end_of(self._known[index - self._first]) for index in candidates)
+
+    def _check_shown(self, entry: Entry) -> None:
+        """A version is of one write, so none is shown by what ended before its write began."""
+        if self.judgement is not Judgement.LINEARIZABLE:
+            return
+        for operation, result in zip(entry.operations, entry.results or (), strict=False):
+            wrote = operation.kind is not Kind.GET and result.verdict is Verdict.DONE
+            # A condition that held shows its version as well as an answer that names one.
+            shown = operation.if_version if wrote else result.version
+            if shown is not None:
+                known = self._shown.get(shown)
+                if known is None or _end_of(entry) < _end_of(known):
+                    self._shown[shown] = entry
+            early = self._shown.get(result.version) if wrote and result.version else None
+            if early is not None and _end_of(early) < entry.began_us:
+                self.problem = Problem((early,), (entry,), ())
+                self._end(Judgement.VIOLATION)
+                return
+        while len(self._shown) > SHOWN_LIMIT:
+            del self._shown[next(iter(self._shown))]
 
     def _candidates(self, place: _Place) -> tuple[list[int], int]:
         """Entries that may be next, and the horizon: the end of the first of them to end.

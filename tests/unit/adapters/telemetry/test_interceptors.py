@@ -118,7 +118,7 @@ async def test_each_call_is_counted_with_its_code_on_both_sides() -> None:
         (WATCH, "OK"): 1,
     }
     assert client_side.counts() == expected
-    # What the caller's end of patience is at the server depends on which of the two clocks is ahead.
+    # What it is at the server depends on which of the two clocks is ahead.
     counted = server_side.counts()
     late = counted.pop((METHOD, "CANCELLED"), 0) + counted.pop((METHOD, "DEADLINE_EXCEEDED"), 0)
     assert late == expected.pop((METHOD, "DEADLINE_EXCEEDED"))

@@ -79,7 +79,7 @@ async def verify(order: Order, tell: Tell) -> Outcome:
             for _ in range(_CLIENTS + 1)
         ]
         outcome = await _Run(order, place, tell).run(clients)
-        place.is_evidence = outcome.is_broken
+        place.is_evidence = not outcome.is_proven
         return outcome
 
 

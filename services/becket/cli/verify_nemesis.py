@@ -29,6 +29,9 @@ KINDS = (*(fault.value for fault in Fault), ALL)
 PATIENCE_S = 120.0
 """How long a cluster may take to recover."""
 
+WHOLE_S = 300.0
+"""How long the copies of a wiped disk may take: ring changes pause while members flap."""
+
 OTHERS_SHARE = 10
 """Beside so many kills there is one fault of each other kind."""
 
@@ -90,7 +93,8 @@ class Nemesis:
             try:
                 measure = await self._do(blow)
             except (BecketError, TimeoutError) as error:
-                what = str(error) or f"there was no recovery within {PATIENCE_S:.0f} s"
+                patience_s = WHOLE_S if blow.kind == Fault.WIPE else PATIENCE_S
+                what = str(error) or f"there was no recovery within {patience_s:.0f} s"
                 self.problems.append(f"fault {number}, {blow.kind}: {what}")
                 self.tell(self.problems[-1])
                 return
@@ -149,7 +153,7 @@ class Nemesis:
     async def _recovered(self, before: Scene, hit: Sequence[ProcessInfo], *, wiped: bool) -> None:
         """Wait until every process runs and listens, and every probed key takes writes."""
         old = {info.name: info.pid for info in hit}
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WHOLE_S if wiped else PATIENCE_S):
             while True:
                 if await self._is_up(before, old) and (not wiped or await self._is_whole()):
                     break

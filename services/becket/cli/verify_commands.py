@@ -83,7 +83,7 @@ def verify(
     keys: Keys = 4_000,
     batch: Batch = 100,
     rate: Rate = 0,
-    fault_rate: FaultRate = 1_000,
+    fault_rate: FaultRate = 300,
     timeout: CallTime = "5",
     seed: Seed = None,
     data: Folder = None,

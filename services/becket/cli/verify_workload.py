@@ -31,6 +31,9 @@ _SINGLE = 0.2
 
 _SEEN_LIMIT = 4_096
 
+_EASY_BATCH = 10
+"""While a fault is measured: many small calls see more of it than few large ones."""
+
 
 @dataclass(frozen=True)
 class Load:
@@ -42,7 +45,7 @@ class Load:
     batch: int = 100
     timeout_s: float = 5.0
     rate: int = 0
-    fault_rate: int = 1_000
+    fault_rate: int = 300
     """While a fault is measured: probes should wait for the cluster, not for a processor."""
 
 
@@ -53,7 +56,7 @@ class Workers:
         self._recorder, self._load, self._seed = recorder, load, seed
         self._prefix = f"verify/{run}/"
         self._stopping = False
-        self._rate = load.rate
+        self._rate, self._is_easy = load.rate, False
 
     async def run(self, clients: Sequence[Client]) -> None:
         """Work until ``stop``; workers are dealt over the clients.
@@ -72,9 +75,10 @@ class Workers:
 
     def go_easy(self, *, easy: bool) -> None:
         """Hold the rate that goes with faults, or the usual one again."""
-        self._rate = self._load.rate
-        if easy and self._load.fault_rate:
-            self._rate = min(self._load.fault_rate, self._rate or self._load.fault_rate)
+        self._rate, limit = self._load.rate, self._load.fault_rate
+        self._is_easy = easy and limit > 0
+        if self._is_easy:
+            self._rate = min(limit, self._rate or limit)
 
     def stop(self) -> None:
         """Begin no further call."""
@@ -92,7 +96,8 @@ class Workers:
         load = self._load
         while not self._stopping:
             began_us = monotonic_us()
-            count = 1 if drawing.rng.random() < _SINGLE else min(load.batch, load.keys)
+            most = min(load.batch, load.keys, _EASY_BATCH if self._is_easy else load.batch)
+            count = 1 if drawing.rng.random() < _SINGLE else most
             numbers = drawing.rng.sample(range(load.keys), count)
             operations = [drawing.operation(number, self._key) for number in numbers]
             for entry in await self._call(client, operations, name):

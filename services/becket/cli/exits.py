@@ -43,9 +43,12 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.DONE: "done",
-    Exit.ABSENT: "`get`: the key is absent",
+    Exit.ABSENT: "`get`: the key is absent; `verify`: a promise was broken",
     Exit.USAGE: "the command, an option, a value or a file is wrong; nothing was sent",
-    Exit.NOT_DONE: "definitely not done: nothing was changed, and nothing will be",
+    Exit.NOT_DONE: (
+        "definitely not done: nothing was changed, and nothing will be;"
+        " `verify`: not everything could be judged"
+    ),
     Exit.UNKNOWN: "the outcome is unknown: it may or may not have taken effect",
     Exit.CONDITION: "`--if-absent` or `--if-version` does not hold; nothing was changed",
     Exit.UNREACHABLE: "nobody answers at the target",

@@ -279,7 +279,11 @@ async def until_it_holds(cluster: Members, name: str, value: bytes) -> None:
         if (await cluster.key_values(name).Get(request)).entry.value == value:
             return
         await asyncio.sleep(0.02)
-    raise AssertionError(f"{name} never holds {value!r}")
+    states = {
+        other: str(member.service._reports.report() if member.service else None)
+        for other, member in cluster.running.items()
+    }
+    raise AssertionError(f"{name} never holds {value!r}: {states}")
 
 
 async def test_a_change_of_replicas_is_copied_and_certified(tmp_path: Path) -> None:

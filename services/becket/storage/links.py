@@ -125,6 +125,11 @@ class Link:
             except asyncio.InvalidStateError as error:
                 # A write has met a stream that ended a moment before: the peer has gone.
                 self._links.note_error(self.disk, error)
+            except asyncio.CancelledError as error:
+                if _is_asked_to_end():
+                    raise
+                # The peer has moved, and another of the streams has closed their channel.
+                self._links.note_error(self.disk, error)
             if outbox.begun:
                 pause = FIRST_PAUSE_S
                 self._links.listener.closed(self.disk)
@@ -320,6 +325,12 @@ class Links:
             link = self._links.get(disk)
             if link is not None:
                 link.beats.put(None)
+
+
+def _is_asked_to_end() -> bool:
+    """Whether somebody has cancelled the present task; a call that ended raises the same error."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _ignore(_disk: Disk, _error: BaseException) -> None:

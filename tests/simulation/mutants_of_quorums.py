@@ -159,8 +159,8 @@ RING = (
         (
             core(
                 "replica",
-                "if message.bucket < 0 or",
-                "if message.bucket < 0 and (cell is None or cell.value is not None) or",
+                "if not wanted or",
+                "if not wanted and (cell is None or cell.value is not None) or",
             ),
         ),
         schedule="retry_after_a_change",

@@ -129,7 +129,7 @@ async def test_each_message_goes_on_its_own_stream() -> None:
     links.send(
         [
             Sent("peer", Check(*HEAD, None)),
-            Sent("peer", ListKeys(*HEAD, None, -1, None)),
+            Sent("peer", ListKeys(*HEAD, None, (), None)),
             Sent("peer", claim),
             Sent("stranger", Check(*HEAD, None)),
         ]

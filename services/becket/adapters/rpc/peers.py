@@ -137,8 +137,7 @@ def _fill_read_key(out: pb.PeerMessage, message: ReadKey) -> None:
 
 def _fill_list_keys(out: pb.PeerMessage, message: ListKeys) -> None:
     out.list_keys.SetInParent()
-    if message.bucket >= 0:
-        out.list_keys.bucket = message.bucket
+    out.list_keys.buckets.extend(message.buckets)
     if message.after is not None:
         out.list_keys.after = message.after
 
@@ -243,9 +242,9 @@ def _read_copy_in(entry: pb.PeerMessage) -> Message:
 def _read_list_keys(entry: pb.PeerMessage) -> Message:
     config = config_from_proto(entry.config) if entry.HasField("config") else None
     body = entry.list_keys
-    bucket = body.bucket if body.HasField("bucket") else -1
+    buckets = tuple(body.buckets) or ((body.bucket,) if body.HasField("bucket") else ())
     after = body.after if body.HasField("after") else None
-    return ListKeys(*_head(entry), config, bucket, after)
+    return ListKeys(*_head(entry), config, buckets, after)
 
 
 def _read_reply(entry: pb.PeerMessage) -> Message:

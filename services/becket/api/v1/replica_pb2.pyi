@@ -18,6 +18,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class _ReplyStatus:
@@ -573,19 +578,33 @@ class ListKeys(_message.Message):
 
     BUCKET_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
-    bucket: _builtins.int
-    """The bucket to list; unset: all of them."""
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def bucket(self) -> _builtins.int:
+        """The bucket to list; superseded by buckets, and still read."""
+
+    @bucket.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def bucket(self, value: _builtins.int) -> None:
+        """The bucket to list; superseded by buckets, and still read."""
+
     after: _builtins.bytes
     """Keys after this one, in the replica's own order; unset: from the first one on."""
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The buckets to list; none: all of them."""
+
     def __init__(
         self,
         *,
         bucket: _builtins.int | None = ...,
         after: _builtins.bytes | None = ...,
+        buckets: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_bucket", b"_bucket", "after", b"after", "bucket", b"bucket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_bucket", b"_bucket", "after", b"after", "bucket", b"bucket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_bucket", b"_bucket", "after", b"after", "bucket", b"bucket", "buckets", b"buckets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
     _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015

@@ -41,7 +41,7 @@ class Copying:
         self._c = coordinator
         self._ctx = coordinator.ctx
         config = coordinator.config
-        walk = Walk(-1, config.old, config.old_majority, patient=False)
+        walk = Walk((), config.old, config.old_majority, patient=False)
         self._listing = Listing(coordinator, walk, self._on_page)
         self._phase = Phase.KEYS
         self._started = False

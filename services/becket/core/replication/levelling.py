@@ -63,7 +63,7 @@ class Levelling:
         """How often in a row a bucket that differed was moving."""
         self._next_us = coordinator.ctx.now_us
         self._listing: Listing | None = None
-        self._to_list: deque[int] = deque()
+        self._to_list: set[int] = set()
         self._waiting: deque[bytes] = deque()
         self._active: set[bytes] = set()
         self._page_open = False
@@ -170,7 +170,7 @@ class Levelling:
             if own[bucket] is not None and own_disk in equal and self._c.config.quorum(equal):
                 settled.add(bucket)
             elif bucket not in self._settled and not self._defers(bucket):
-                self._to_list.append(bucket)
+                self._to_list.add(bucket)
         self._settled |= settled
         self._c.keys.settle(settled)
         for disk, lacking in self._lacking.items():
@@ -204,8 +204,7 @@ class Levelling:
                     del lacking[bucket]
             elif theirs[bucket] is None or own[bucket] is None or not self._defers(bucket):
                 lacking.setdefault(bucket, 0)
-                if bucket not in self._to_list:
-                    self._to_list.append(bucket)
+                self._to_list.add(bucket)
 
     # Levelling
 
@@ -248,7 +247,10 @@ class Levelling:
             self._page_open = False
             self._listing.resume()
         if self._listing is None and self._to_list:
-            walk = Walk(self._to_list.popleft(), self._c.config.members, self._enough, patient=True)
+            # One walk for all: each reads the whole partition, whichever buckets it is for.
+            buckets = tuple(sorted(self._to_list))
+            self._to_list.clear()
+            walk = Walk(buckets, self._c.config.members, self._enough, patient=True)
             self._listing = Listing(self._c, walk, self._on_page)
             self._listing.resume()
 

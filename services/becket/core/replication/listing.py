@@ -28,9 +28,9 @@ class Page(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What to list: a bucket (-1 = all), from whom, and whose answers make a page."""
+    """What to list: buckets (empty = all), from whom, and whose answers make a page."""
 
-    bucket: int
+    buckets: tuple[int, ...]
     disks: tuple[Disk, ...]
     enough: Callable[[AbstractSet[Disk]], bool]
     patient: bool
@@ -74,7 +74,7 @@ class Listing:
         c = self._c
         self._sent_us = c.ctx.now_us
         message = ListKeys(
-            c.part.number, c.gen, c.epoch, self._id, None, self._walk.bucket, self._after
+            c.part.number, c.gen, c.epoch, self._id, None, self._walk.buckets, self._after
         )
         for disk in self._walk.disks:
             if disk not in self._replies:

@@ -110,7 +110,7 @@ class Check(NamedTuple):
 class ListKeys(NamedTuple):
     """Lists keys with versions, tombstones too, in pages after ``after`` (R17, R35).
 
-    ``bucket`` -1 lists all buckets.
+    ``buckets``: only keys of these; empty lists all.
     """
 
     partition: int
@@ -118,7 +118,7 @@ class ListKeys(NamedTuple):
     epoch: Epoch
     id: int
     config: Config | None
-    bucket: int
+    buckets: tuple[int, ...]
     after: bytes | None
 
 

@@ -328,14 +328,15 @@ class Replica:
         """A page of keys. Each key is listed, also one whose cell is corrupt (at ZERO)."""
         limit = self._settings.page_keys
         page = self._store.page(part.number, message.after, limit + 1)
+        wanted, buckets = frozenset(message.buckets), self._settings.buckets
         listed = tuple(
             (key, cell.ver if cell is not None else ZERO)
             for key, cell in page[:limit]
-            if message.bucket < 0 or bucket_of(key, self._settings.buckets) == message.bucket
+            if not wanted or bucket_of(key, buckets) in wanted
         )
         more = len(page) > limit
         if more and (not listed or listed[-1][0] != page[limit - 1][0]):
-            # The page ends where the next one starts, whatever the bucket's filter left out.
+            # The page ends where the next one starts, whatever the filter left out.
             listed = (*listed, (page[limit - 1][0], ZERO))
         return self._reply(part, message)._replace(keys=listed, more=more)
 

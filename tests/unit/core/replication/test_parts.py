@@ -16,7 +16,7 @@ from becket.core.replication.leases import Pair, SentClaim, digest_of
 from becket.core.replication.levelling import Levelling
 from becket.core.replication.listing import Page
 from becket.core.replication.member import Member
-from becket.core.replication.messages import Claim
+from becket.core.replication.messages import Claim, ListKeys
 from becket.core.replication.purging import Dropping
 from becket.core.replication.rounds import Chore, KeyState, Task
 from becket.core.replication.settings import MS, Settings
@@ -330,6 +330,26 @@ def test_levelling_walks_every_bucket_page_by_page() -> None:
     stage.wait(6000)
     assert stage.disks["c"].view.cells == stage.disks[name].view.cells
     assert isinstance(stage.members[name].seats[0].coordinator.levelling, Levelling)  # type: ignore[union-attr]
+
+
+def test_levelling_reads_a_partition_once_however_many_buckets_differ() -> None:
+    stage = Stage(buckets=64, compare_us=100_000, sweep_us=50_000)
+    name = stage.coordinator()
+    stage.wait(1000)
+    stage.stop("c")
+    keys = [b"%d" % number for number in range(40)]
+    for key in keys:
+        stage.ask(name, put("v"), key=key, session=str(key))
+    stage.wait(1000)
+    stage.seen.clear()
+    stage.start("c")
+    stage.wait(3000)
+    assert stage.disks["c"].view.cells == stage.disks[name].view.cells
+    asked = [message for message in stage.sent(ListKeys) if message.after is None]
+    assert {bucket for message in asked for bucket in message.buckets} >= {
+        bucket_of(key, 64) for key in keys
+    }
+    assert len({message.id for message in asked}) == 1
 
 
 def test_claims_go_to_every_peer_of_a_config_and_to_nobody_else() -> None:

@@ -37,8 +37,8 @@ OTHERS_SHARE = 10
 
 _LOOK_S = 0.05
 _BEFORE_S, _AFTER_S = 1.0, 1.2
-"""Before: what was asked at full speed is answered by then. After: a member that listens again still
-keeps the pause of its start, and then stands."""
+"""Before: what was asked at full speed is answered by then. After: a member that listens again
+still keeps the pause of its start, and then stands."""
 
 _PAUSES_S = (0.6, 2.5)
 """Longer than a lease, shorter and longer than a caller's patience."""

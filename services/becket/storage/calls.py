@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from google.rpc import status_pb2
@@ -186,11 +187,12 @@ class Calls:
         """Whether writes that need room are refused."""
         return self._space.full
 
-    def read_relaxed(self, at: tuple[int, bytes], staleness_us: int, batch: _Batch) -> bool:
-        """Read this member's own cell for the operation that ``batch`` expects next."""
-        place = batch.place
+    def read_relaxed(
+        self, at: tuple[int, bytes], staleness_us: int, release: Callable[[Result], None]
+    ) -> bool:
+        """Read this member's own cell; ``release`` is called when that is synced."""
         age = None if staleness_us == ANY_AGE else staleness_us
-        return self._shell.read_relaxed(at, age, lambda result: batch.on_relaxed(place, result))
+        return self._shell.read_relaxed(at, age, release)
 
 
 class _Batch:
@@ -204,7 +206,6 @@ class _Batch:
         self._stamps: dict[int, Version] = {}
         self._groups: dict[int, tuple[int, _Group]] = {}
         self.left = len(parsed)
-        self.place = 0
         self.trace = ""
         self._room = calls.answer_bytes
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -249,8 +250,8 @@ class _Batch:
 
     def _read_relaxed(self, place: int, partition: int, item: Parsed) -> bool:
         """Whether that settles it; a coordinator that cannot reads like for everybody else."""
-        self.place = place
-        if self._calls.read_relaxed((partition, item.key), item.staleness_us, self):
+        release = partial(self._on_relaxed, place)
+        if self._calls.read_relaxed((partition, item.key), item.staleness_us, release):
             return True
         if self._calls.coordinates(partition):
             return False
@@ -312,7 +313,7 @@ class _Batch:
             return to_status(NotAppliedError("refused: send the call again", after_ms=1))
         return to_status(_refused(reason))
 
-    def on_relaxed(self, place: int, result: Result) -> None:
+    def _on_relaxed(self, place: int, result: Result) -> None:
         """What a relaxed read has found is synced."""
         self._put(place, self._result(place, result))
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from becket.adapters.rpc.channels import open_channel
+from becket.adapters.rpc.channels import is_asked_to_end, open_channel
 from becket.adapters.rpc.peers import (
     BULK,
     PeerMessageError,
@@ -126,7 +126,7 @@ class Link:
                 # A write has met a stream that ended a moment before: the peer has gone.
                 self._links.note_error(self.disk, error)
             except asyncio.CancelledError as error:
-                if _is_asked_to_end():
+                if is_asked_to_end():
                     raise
                 # The peer has moved, and another of the streams has closed their channel.
                 self._links.note_error(self.disk, error)
@@ -325,12 +325,6 @@ class Links:
             link = self._links.get(disk)
             if link is not None:
                 link.beats.put(None)
-
-
-def _is_asked_to_end() -> bool:
-    """Whether somebody has cancelled the present task; a call that ended raises the same error."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
 
 
 def _ignore(_disk: Disk, _error: BaseException) -> None:

@@ -18,7 +18,7 @@ from becket.adapters.rpc.ring_view import RingView
 from becket.api.v1 import replica_pb2 as pb
 from becket.api.v1 import replica_pb2_grpc as rpc
 from becket.core.errors import WrongClusterError
-from becket.core.ring.config import Config, Disk
+from becket.core.ring.config import Config
 from becket.core.ring.encoding import decode
 from becket.core.ring.ring import Ring
 from becket.storage.hellos import Hellos
@@ -93,14 +93,14 @@ class RingKeeper:
 
     # From peers
 
-    def fetch(self, disk: Disk, address: str | None, version: int) -> None:
+    def fetch(self, address: str | None, version: int) -> None:
         """A peer has told of a newer ring: ask it, one peer at a time."""
         if version <= self.version or address is None:
             return
         if self._fetching is None or self._fetching.done():
-            self._fetching = asyncio.create_task(self._fetch(disk, address))
+            self._fetching = asyncio.create_task(self._fetch(address))
 
-    async def _fetch(self, disk: Disk, address: str) -> None:
+    async def _fetch(self, address: str) -> None:
         channel = open_channel(address)
         try:
             request = pb.OfferRingRequest(cluster_id=self._hellos.cluster)
@@ -112,7 +112,6 @@ class RingKeeper:
             return
         finally:
             await channel.close()
-        del disk
 
     async def close(self) -> None:
         """End a fetch under way."""

@@ -199,7 +199,7 @@ class StorageService:
 
     def ring_seen(self, disk: DiskId, version: int) -> None:
         """A peer's hello told of its ring."""
-        self._keeper.fetch(disk, self._address_of(disk), version)
+        self._keeper.fetch(self._address_of(disk), version)
 
     def _address_of(self, disk: DiskId) -> str | None:
         ring = self._view.ring

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grpc
 
-from becket.adapters.local.directory import FileDirectory, TemplateDirectory
+from becket.adapters.local.directory import open_directory
 from becket.adapters.local.topology import FileTopology
 from becket.api.v1 import ring_pb2, ring_pb2_grpc, supervisor_pb2, supervisor_pb2_grpc
 from becket.core.errors import InvalidInputError
@@ -72,10 +72,6 @@ def build(runtime: Runtime) -> SupervisorProcess:
         raise TypeError("the supervisor needs SupervisorSettings")
     if not settings.topology_file:
         raise InvalidInputError("topology_file", "must name the file that holds the ring")
-    directory: Directory = (
-        FileDirectory(Path(settings.addresses_file))
-        if settings.addresses_file
-        else TemplateDirectory(settings.address_template)
-    )
+    directory = open_directory(settings.addresses_file, settings.address_template)
     topology = FileTopology(Path(settings.topology_file))
     return SupervisorProcess(runtime, settings, topology, directory)

@@ -71,6 +71,15 @@ async def test_any_one_that_is_left_tells_the_news() -> None:
         await eventually(lambda: view.table.target(0) == "disk-1")
 
 
+async def test_a_watch_whose_channel_was_closed_is_opened_again() -> None:
+    async with FakeCluster() as cluster, following(cluster.addresses[0]) as follower:
+        view = view_of(follower)
+        await eventually(lambda: len(view.table.epochs) == 8)
+        await follower._pool.drop(cluster.addresses[0])
+        cluster.move(0, "disk-1")
+        await eventually(lambda: view.table.target(0) == "disk-1")
+
+
 async def test_why_no_ring_comes_is_known() -> None:
     async with FakeCluster(), following("127.0.0.1:1") as follower:
         await eventually(lambda: follower.last_problem)

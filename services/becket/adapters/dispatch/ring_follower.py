@@ -21,6 +21,7 @@ import grpc
 from becket.adapters.dispatch.channel_pool import ChannelPool
 from becket.adapters.dispatch.news import News
 from becket.adapters.dispatch.settings import DispatchSettings
+from becket.adapters.rpc.channels import is_asked_to_end
 from becket.api.v1 import ring_pb2
 from becket.api.v1.ring_pb2_grpc import RingServiceStub
 from becket.core.errors import InvalidRingError
@@ -98,6 +99,11 @@ class RingFollower:
                         await self._catch_up(stub)
             except grpc.RpcError as error:
                 self.last_problem = f"{address}: {_words(error)}"
+            except asyncio.CancelledError:
+                if is_asked_to_end():
+                    raise
+                # Lanes to this address have ended, and closed the channel that they shared.
+                self.last_problem = f"{address}: the channel was closed"
             except InvalidRingError as error:
                 self.last_problem = f"{address}: {error}"
                 backoff_us = settings.reconnect_most_us

@@ -16,7 +16,7 @@ from typing import cast
 from becket.adapters.local.files import Glance, read_file, replace_file
 from becket.core.errors import InvalidInputError
 from becket.core.ring.members import MAX_NAME_BYTES, MAX_WEIGHT, USUAL_WEIGHT
-from becket.ports.directory import Place
+from becket.ports.directory import Directory, Place
 
 MOST_PLACES = 8_192
 """The most entries that a file may have."""
@@ -84,6 +84,16 @@ class TemplateDirectory:
     def places(self, service: str) -> Mapping[str, Place]:  # noqa: ARG002
         """Nothing: a template names nobody."""
         return {}
+
+
+def open_directory(addresses_file: str, address_template: str) -> Directory:
+    """The directory that a service's settings name: the file, or without one the template.
+
+    :raises InvalidInputError: the template is none.
+    """
+    if addresses_file:
+        return FileDirectory(Path(addresses_file))
+    return TemplateDirectory(address_template)
 
 
 def write_places(path: Path, places: Iterable[Place]) -> None:

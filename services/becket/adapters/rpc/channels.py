@@ -7,12 +7,12 @@ config and no transparent retry. Credentials come in here when there are any.
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 
 SLACK_BYTES = 1 << 20
 """What a message may carry beside the keys and values of a batch."""
-
-CONNECT_MS = 1000
 
 
 def message_bytes(batch_bytes: int) -> int:
@@ -44,3 +44,12 @@ def open_channel(address: str, *, batch_bytes: int = 4 << 20) -> grpc.aio.Channe
             ("grpc.enable_http_proxy", 0),
         ],
     )
+
+
+def is_asked_to_end() -> bool:
+    """Whether somebody has cancelled the present task.
+
+    A call whose channel is closed under it raises the same ``CancelledError``.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

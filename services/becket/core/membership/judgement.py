@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from becket.core.membership.settings import MembershipSettings
 from becket.core.ring.config import Disk
@@ -42,17 +42,30 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Judgement:
-    """``freezes`` not empty: nothing is changed, for these reasons. ``waits``: dead, not gone."""
+    """``freezes`` not empty: nothing is changed, for these reasons. ``waits``: dead, not gone.
+
+    ``flaps`` are those of the freezes that only a member which comes and goes is the reason for.
+    """
 
     dead: tuple[Disk, ...]
     freezes: tuple[str, ...]
     replacements: tuple[Replacement, ...]
     waits: tuple[str, ...]
+    flaps: tuple[str, ...] = ()
 
     @property
     def is_frozen(self) -> bool:
         """Whether ring changes have to wait."""
         return bool(self.freezes)
+
+    @property
+    def may_restore(self) -> bool:
+        """Whether copies that are missing may be made anew.
+
+        A member that flaps says nothing against a disk that is known to be gone. Of many that look
+        dead, or of observers that disagree, any one may be alive: then nothing is replaced.
+        """
+        return set(self.freezes) <= set(self.flaps)
 
 
 class Judge:
@@ -77,11 +90,11 @@ class Judge:
         for disk in disks:
             self._count(now_us, disk, fresh)
         dead = tuple(disk for disk in disks if disk in self._dead_since)
-        freezes = self._freezes(now_us, disks, dead, len(fresh))
+        flaps = self._flaps(now_us)
+        freezes = self._freezes(now_us, disks, dead, len(fresh)) + flaps
         replacements, waits = self._replacements(now_us, disks, dead, known)
-        if freezes:
-            replacements = ()
-        return Judgement(dead, freezes, replacements, waits)
+        found = Judgement(dead, freezes, replacements, waits, flaps)
+        return found if found.may_restore else replace(found, replacements=())
 
     def _forget_others(self, disks: list[Disk]) -> None:
         for table in (self._reports, self._dead_since, self._disputed_since, self._changes):
@@ -120,6 +133,10 @@ class Judge:
         for disk, since_us in sorted(self._disputed_since.items()):
             if now_us - since_us >= settings.disagreement_us:
                 reasons.append(f"observers disagree about {disk}")
+        return tuple(reasons)
+
+    def _flaps(self, now_us: int) -> tuple[str, ...]:
+        settings, reasons = self._settings, []
         for disk, changes in sorted(self._changes.items()):
             recent = sum(now_us - at_us <= settings.flap_window_us for at_us in changes)
             if recent >= settings.flap_changes:

@@ -6,7 +6,7 @@ not judge which ring is right: that is ``recovery``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from becket.core.errors import InvalidInputError
 from becket.core.placement.result import Constraints
@@ -36,11 +36,15 @@ class NewCluster:
 
 @dataclass(frozen=True)
 class Beginning:
-    """``wish`` may be None; ``is_settled``: the object is there and as new as any ring."""
+    """``wish`` may be None; ``is_settled``: the object is there and as new as any ring.
+
+    ``is_first``: the wish is for the first ring of a new cluster, not for one to be restored.
+    """
 
     is_settled: bool
     wish: Install | None = None
     said: tuple[Said, ...] = ()
+    is_first: bool = False
 
 
 SETTLED = Beginning(is_settled=True)
@@ -106,6 +110,9 @@ def _first(snapshot: Snapshot, new: NewCluster, said: tuple[Said, ...]) -> Begin
     try:
         ring = first_ring(new.cluster, members, new.partitions, new.constraints)
     except InvalidInputError as error:
-        said = (Said(Topic.RING, f"no first ring is possible: {error}"),)
+        said = (Said(Topic.RING, f"no first ring is possible: {error}", is_warning=True),)
         return Beginning(is_settled=False, said=said)
-    return Beginning(is_settled=False, wish=Install(ring, None), said=said)
+    chart = None if snapshot.platform is None else snapshot.platform.chart_count
+    if chart is not None:
+        ring = replace(ring, member_count=ring.member_count.seen_in_chart(chart))
+    return Beginning(is_settled=False, wish=Install(ring, None), said=said, is_first=True)

@@ -1,14 +1,15 @@
 """One round of a supervisor: from a snapshot to wishes and sentences.
 
-Owns the order in which things are looked at: first that there is a ring at all, then who belongs to
-it, then where copies belong; and the little memory that the guards need (since when a member is
-dead, which names had vanished). Must not read clocks or write anything. Level-triggered: the same
-snapshot gives the same wishes again until the ring shows that they were granted.
+Owns the order in which things are looked at: first that there is a ring at all, then how many
+members there should be, who belongs to it, where copies belong, and what the platform is to do; and
+the little memory that the guards need (since when a member is dead, which names had vanished, with
+which pods the cluster was made). Must not read clocks or write anything. Level-triggered: the same
+snapshot gives the same wishes again until ring and platform show that they were granted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from becket.core.membership.judgement import Judge, Judgement, Known, Report
 from becket.core.membership.settings import MembershipSettings
@@ -16,23 +17,51 @@ from becket.core.plans.progress import PlanLimits
 from becket.core.plans.wishes import Certificate, Wish
 from becket.core.ring.members import MemberState
 from becket.core.ring.ring import Ring
-from becket.core.supervision.beginning import NewCluster, begin
+from becket.core.supervision.beginning import Beginning, NewCluster, begin
+from becket.core.supervision.counting import count_changes, scale_wish
+from becket.core.supervision.evictions import Budget, budget
+from becket.core.supervision.gates import Gate, gates, known_uids
 from becket.core.supervision.membership import lost_volumes, member_changes
-from becket.core.supervision.planning import Planning
+from becket.core.supervision.planning import Freeze, Planning
 from becket.core.supervision.saying import Said, by_weight
 from becket.core.supervision.snapshot import Snapshot
+from becket.core.supervision.wholeness import wholeness
+from becket.core.supervision.witnesses import platform_sentences
+
+CALM_US = 2_000_000
+"""For so long without a break an eviction must have been safe before one is allowed."""
 
 
 @dataclass(frozen=True)
 class SupervisionSettings:
-    """How a supervisor decides; its groups check themselves."""
+    """How a supervisor decides; its groups check themselves.
+
+    ``release_us``: a pod whose member is neither ready nor heard for so long may be evicted, where
+    nothing depends on it.
+    """
 
     membership: MembershipSettings = field(default_factory=MembershipSettings)
     limits: PlanLimits = field(default_factory=PlanLimits)
+    release_us: int = 60_000_000
 
 
 NO_JUDGEMENT = Judgement((), (), (), ())
 """Before there is a ring nobody is dead."""
+
+
+@dataclass(frozen=True)
+class PlatformWishes:
+    """What the platform should do. ``scale``: so many pods, None for as many as there are.
+
+    ``evictions``: so many pods may be missing, None where nothing may be concluded.
+    """
+
+    scale: int | None = None
+    evictions: int | None = None
+    gates: tuple[Gate, ...] = ()
+
+
+NO_PLATFORM_WISHES = PlatformWishes()
 
 
 @dataclass(frozen=True)
@@ -42,40 +71,111 @@ class Decision:
     wishes: tuple[Wish, ...]
     said: tuple[Said, ...]
     judgement: Judgement = NO_JUDGEMENT
+    platform: PlatformWishes = NO_PLATFORM_WISHES
 
 
 class Supervision:
     """The memory between rounds; see the head of this file."""
 
     def __init__(self, settings: SupervisionSettings, new: NewCluster) -> None:
-        rules = new.constraints
-        self.planning = Planning(settings.limits, zones=rules.zones, nodes=rules.nodes)
-        self._membership = settings.membership
+        self._settings = settings
         self._new = new
         self._judge = Judge(settings.membership)
         self._cluster = ""
         self._vanished: set[str] = set()
+        self._first_pods: frozenset[str] = frozenset()
+        self._calm_since: int | None = None
+        self.planning = self._planning()
+
+    def _planning(self) -> Planning:
+        rules = self._new.constraints
+        return Planning(self._settings.limits, zones=rules.zones, nodes=rules.nodes)
+
+    def begin_anew(self) -> None:
+        """Another supervisor may have led meanwhile: what was planned and allowed is forgotten."""
+        self.planning = self._planning()
+        self._vanished.clear()
+        self._first_pods, self._calm_since = frozenset(), None
+
+    def observe(self, snapshot: Snapshot) -> Decision:
+        """What is judged by one who decides nothing, so that it knows when it is its turn."""
+        ring = snapshot.found
+        said = platform_sentences(snapshot)
+        if ring is None:
+            return Decision((), said)
+        return Decision((), by_weight(said), self._judged(snapshot, ring))
 
     def decide(self, snapshot: Snapshot) -> Decision:
         """What this snapshot calls for."""
+        view = snapshot.platform
+        if view is not None and not view.is_current:
+            return self.observe(snapshot)
         beginning = begin(snapshot, self._new)
         ring = snapshot.found
         if not beginning.is_settled or ring is None:
-            wishes = () if beginning.wish is None else (beginning.wish,)
-            return Decision(wishes, beginning.said)
-        if ring.cluster != self._cluster:
-            self._judge, self._cluster = Judge(self._membership), ring.cluster
+            return self._begun(snapshot, beginning)
         judgement = self._judged(snapshot, ring)
         returned = self._note_vanished(snapshot, ring)
+        said = [*beginning.said]
+        wishes: list[Wish] = []
+        if view is not None:
+            counted = count_changes(ring, view)
+            wishes += counted.wishes
+            said += counted.said
         changes = member_changes(ring, snapshot, judgement, returned)
         # Moves are planned for the members as the object has them: a round later.
         progress = self.planning.step(
-            ring, _certificates(snapshot, ring), frozen=judgement.is_frozen
+            ring, _certificates(snapshot, ring), freeze=_freeze_of(judgement)
         )
-        said = by_weight((*beginning.said, *changes.said, *progress.said))
-        return Decision((*changes.wishes, *progress.wishes), said, judgement)
+        wishes += [*changes.wishes, *progress.wishes]
+        said += [*changes.said, *progress.said]
+        asked, told = self._platform(snapshot, ring)
+        return Decision(tuple(wishes), by_weight([*said, *told]), judgement, asked)
+
+    def _begun(self, snapshot: Snapshot, beginning: Beginning) -> Decision:
+        """Before there is a ring to work with: who is needed for it has to run."""
+        install, view = beginning.wish, snapshot.platform
+        if view is None:
+            return Decision(() if install is None else (install,), beginning.said)
+        if beginning.is_first:
+            self._first_pods = known_uids(view)
+        scale = scale_wish(snapshot, view)
+        said = (*beginning.said, *scale.said, *platform_sentences(snapshot))
+        self._calm_since = None
+        asked = PlatformWishes(scale.count, 0)
+        return Decision(() if install is None else (install,), by_weight(said), platform=asked)
+
+    def _platform(self, snapshot: Snapshot, ring: Ring) -> tuple[PlatformWishes, tuple[Said, ...]]:
+        view = snapshot.platform
+        if view is None:
+            return NO_PLATFORM_WISHES, ()
+        whole = wholeness(ring, snapshot)
+        allowed = self._allowed(
+            snapshot, budget(ring, snapshot, whole, release_us=self._settings.release_us)
+        )
+        scale = scale_wish(snapshot, view)
+        first = self._first_pods if ring.version == 1 else frozenset()
+        opened = gates(
+            ring, snapshot, whole, lambda disk: self.planning.is_filled(ring, disk), first
+        )
+        said = [*scale.said, *opened.said, *platform_sentences(snapshot)]
+        if allowed.said is not None:
+            said.append(allowed.said)
+        return PlatformWishes(scale.count, allowed.count, opened.opens), tuple(said)
+
+    def _allowed(self, snapshot: Snapshot, found: Budget) -> Budget:
+        """Nobody may go at once; somebody may only after a while of calm."""
+        if not found.count:
+            self._calm_since = None
+            return found
+        if self._calm_since is None:
+            self._calm_since = snapshot.now_us
+        is_calm = snapshot.now_us - self._calm_since >= CALM_US
+        return found if is_calm else replace(found, count=0)
 
     def _judged(self, snapshot: Snapshot, ring: Ring) -> Judgement:
+        if ring.cluster != self._cluster:
+            self._judge, self._cluster = Judge(self._settings.membership), ring.cluster
         for disk, suspects in snapshot.observers(ring).items():
             self._judge.note(Report(disk, snapshot.by_disk[disk].at_us, suspects))
         judged = [member.disk for member in ring.members if member.state is not MemberState.GONE]
@@ -93,6 +193,12 @@ class Supervision:
         # Until the ring shows that it is back, it counts as one that comes back.
         self._vanished -= returned & active
         return frozenset(returned)
+
+
+def _freeze_of(judgement: Judgement) -> Freeze:
+    if not judgement.is_frozen:
+        return Freeze.NONE
+    return Freeze.MOVES if judgement.may_restore else Freeze.ALL
 
 
 def _certificates(snapshot: Snapshot, ring: Ring) -> tuple[Certificate, ...]:

@@ -1,7 +1,8 @@
 """Who belongs to the ring: places that appear, vanish, come back with another disk, or are dead.
 
 Owns the wishes for members. Must not plan moves: once the ring names the members, ``planning`` sees
-to the copies. Nothing is wished while the judgement is frozen.
+to the copies. Nothing is wished while the judgement is frozen, but that a disk which is known to be
+lost is given up, and that another one takes its name: a member that flaps must not hold that up.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from becket.core.plans.wishes import PutMember, RemoveMember, Wish
 from becket.core.ring.config import Disk
 from becket.core.ring.members import Member, MemberState
 from becket.core.ring.ring import Ring
+from becket.core.supervision.counting import can_join
+from becket.core.supervision.pods import Claim
 from becket.core.supervision.saying import Said, Topic, named
 from becket.core.supervision.snapshot import Seen, Snapshot, Wished
 
@@ -27,22 +30,36 @@ class Changes:
 
 
 def lost_volumes(ring: Ring, snapshot: Snapshot) -> frozenset[Disk]:
-    """Disks in place of which another one answers under the same name, and that nobody hears.
+    """Disks that nobody hears, and in place of which another one answers, or whose claim is gone.
 
-    A wrong address alone must not cost a disk its place: the other members have to agree.
+    A wrong address alone, or one witness alone, must not cost a disk its place: the other members
+    have to agree.
     """
     observers = snapshot.observers(ring)
+    strangers = {
+        seen.name
+        for seen in snapshot.connected
+        if seen.disk not in ring.by_disk and seen.cluster in ("", ring.cluster)
+    }
+    unclaimed = _unclaimed(snapshot)
     found = set()
-    for seen in snapshot.connected:
-        if seen.disk in ring.by_disk or seen.cluster not in ("", ring.cluster):
+    for member in ring.members:
+        if member.state is MemberState.GONE or member.disk in observers:
             continue
-        for member in ring.members:
-            if member.name != seen.name or member.state is MemberState.GONE:
-                continue
-            others = [suspects for disk, suspects in observers.items() if disk != member.disk]
-            if member.disk not in observers and all(member.disk in each for each in others):
-                found.add(member.disk)
+        others = [suspects for disk, suspects in observers.items() if disk != member.disk]
+        witness = member.name in strangers or (bool(others) and member.name in unclaimed)
+        if witness and all(member.disk in suspects for suspects in others):
+            found.add(member.disk)
     return frozenset(found)
+
+
+def _unclaimed(snapshot: Snapshot) -> frozenset[str]:
+    """Names whose volume claim is known to be lost or deleted."""
+    view = snapshot.platform
+    if view is None or not view.is_current:
+        return frozenset()
+    gone = (Claim.LOST, Claim.ABSENT)
+    return frozenset(name for name, claim in view.claims.items() if claim in gone)
 
 
 def member_changes(
@@ -55,20 +72,24 @@ def member_changes(
         for reason in judgement.freezes
     ]
     said += [_waiting(ring, wait) for wait in judgement.waits]
-    if judgement.is_frozen:
+    if not judgement.may_restore:
         return Changes((), tuple(said))
     gone = _gone(ring, snapshot, judgement, said)
     wishes += gone
     taken = _taken_names(ring, gone)
     for seen in snapshot.connected:
         place = snapshot.names.get(seen.name)
-        if place is None:
+        if place is None or not _stays(seen, snapshot):
+            continue
+        if judgement.is_frozen and seen.name not in _given_up(ring, gone):
             continue
         if seen.disk not in ring.by_disk and seen.name in taken:
             sentence = f"{seen.name} answers with another disk, the one before is still heard"
             said.append(Said(Topic.MEMBER, sentence, seen.name))
         else:
             wishes += _arrival(ring, place, seen, returned, said)
+    if judgement.is_frozen:
+        return Changes(tuple(wishes), tuple(said))
     wishes += _departures(ring, snapshot, len(gone), said)
     wishes += _removals(ring, snapshot, said)
     return Changes(tuple(wishes), tuple(said))
@@ -108,6 +129,18 @@ def _taken_names(ring: Ring, gone: list[PutMember]) -> set[str]:
         for member in ring.members
         if member.state is not MemberState.GONE and member.disk not in given_up
     }
+
+
+def _given_up(ring: Ring, gone: list[PutMember]) -> set[str]:
+    """Names of which the disk is given up, so that another one may restore what it held."""
+    names = {member.name for member in ring.members if member.state is MemberState.GONE}
+    return names | {wish.member.name for wish in gone}
+
+
+def _stays(seen: Seen, snapshot: Snapshot) -> bool:
+    """Whether a process may be given a place: on a platform, its pod must not be about to go."""
+    view = snapshot.platform
+    return view is None or can_join(seen.name, view)
 
 
 def _arrival(

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 
 import mmh3
 
@@ -33,6 +34,19 @@ REMEMBERED = 32
 """So many plans that are proposed, and so many that are over, can still be asked for."""
 
 _Key = tuple[tuple[Member, ...], int]
+
+URGENT = (Cause.QUORUM, Cause.COPIES)
+"""Why a step restores what is missing."""
+
+
+class Freeze(Enum):
+    """How much of a plan has to wait."""
+
+    NONE = "none"
+    MOVES = "moves"
+    """Only copies that are missing are made."""
+    ALL = "all"
+    """Nothing begins."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +93,7 @@ class Planning:
 
     # Rounds
 
-    def step(self, ring: Ring, certificates: Sequence[Certificate], *, frozen: bool) -> Progress:
+    def step(self, ring: Ring, certificates: Sequence[Certificate], *, freeze: Freeze) -> Progress:
         """What the ring needs next: what is lost is given up, what is certified is finished."""
         lost = abandon_lost(ring)
         if lost:
@@ -97,7 +111,7 @@ class Planning:
         plan = self.current
         if plan is None:
             return Progress(apply_wishes(ring, certificates).applied, tuple(said))
-        shown = plan.paused() if frozen and plan.state is PlanState.RUNNING else plan
+        shown = _frozen(plan, freeze)
         try:
             found = advance(ring, shown, self._limits, certificates)
         except StalePlanError as error:
@@ -105,11 +119,26 @@ class Planning:
             self._key = None  # What is left to do is planned anew at the next round.
             said.append(Said(Topic.PLAN, f"plan {plan.id} does not fit any more: {error}"))
             return Progress(apply_wishes(ring, certificates).applied, tuple(said))
-        if found.done:
+        is_done = found.done and len(shown.steps) == len(plan.steps)
+        if is_done:
             self._end(ring, plan, is_done=plan.state is not PlanState.CANCELLED)
-        key = "" if found.done else f"plan {plan.id} {shown.state.value}"
-        said.append(Said(Topic.PLAN, found.sentence, key=key))
+        key = "" if is_done else f"plan {plan.id} {shown.state.value}"
+        if not found.done or is_done:
+            said.append(Said(Topic.PLAN, found.sentence, key=key))
         return Progress(found.wishes, tuple(said))
+
+    def is_filled(self, ring: Ring, disk: Disk) -> bool:
+        """Whether no plan for the members of this ring is to give this one another copy."""
+        if (ring.members, ring.replicas) != self._key:
+            return False
+        plan = self.current
+        if plan is None or plan.state is PlanState.CANCELLED:
+            return True
+        where = standings(ring, plan)
+        return not any(
+            disk in step.newcomers and where.get(number) is not Standing.DONE
+            for number, step in enumerate(plan.steps)
+        )
 
     def _make(self, ring: Ring) -> list[Said]:
         """The plan for these members, in place of the one under way."""
@@ -124,7 +153,7 @@ class Planning:
             return []
         if not plan.steps:
             return []
-        urgent = any(step.cause in (Cause.QUORUM, Cause.COPIES) for step in plan.steps)
+        urgent = any(step.cause in URGENT for step in plan.steps)
         if before is not None and before.state is PlanState.PAUSED and not urgent:
             plan = plan.paused()
         self.current = plan
@@ -221,6 +250,15 @@ class Planning:
         is_current = self.current is not None and self.current.id == plan_id
         if not (is_current or plan_id in self.proposals or plan_id in self.ended):
             raise NotFoundError(f"there is no plan {plan_id!r}")
+
+
+def _frozen(plan: Plan, freeze: Freeze) -> Plan:
+    """What of the plan may go on."""
+    if freeze is Freeze.NONE or plan.state is not PlanState.RUNNING:
+        return plan
+    if freeze is Freeze.MOVES:
+        return replace(plan, steps=tuple(s for s in plan.steps if s.cause in URGENT))
+    return plan.paused()
 
 
 def _abandon_vain(ring: Ring) -> tuple[Wish, ...]:

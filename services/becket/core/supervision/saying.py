@@ -20,16 +20,23 @@ class Topic(Enum):
     RING = "ring"
     MEMBER = "member"
     PLAN = "plan"
+    PLATFORM = "platform"
+    """Pods, their number, their claims, and what may be done to them."""
+    LEADER = "leader"
 
 
 @dataclass(frozen=True)
 class Said:
-    """One sentence. ``key`` stays the same while only numbers in the sentence change."""
+    """One sentence. ``key`` stays the same while only numbers in the sentence change.
+
+    ``is_warning``: somebody should look at it; otherwise it is for information.
+    """
 
     topic: Topic
     sentence: str
     member: str = ""
     key: str = ""
+    is_warning: bool = False
 
     @property
     def identity(self) -> tuple[Topic, str]:

@@ -15,6 +15,7 @@ from becket.core.replication.versions import Epoch
 from becket.core.ring.config import Disk
 from becket.core.ring.members import USUAL_WEIGHT
 from becket.core.ring.ring import Ring
+from becket.core.supervision.pods import PlatformView
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,16 @@ class Seen:
     used_bytes: int = 0
     total_bytes: int = 0
     ring: Ring | None = None
+    address: str = ""
+    """Where it was reached, host:port."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All of it. ``found`` is the ring object as it was read last, None where there was none."""
+    """All of it. ``found`` is the ring object as it was read last, None where there was none.
+
+    ``platform`` is None on one machine, where nothing but the members themselves tells of them.
+    """
 
     now_us: int
     found: Ring | None
@@ -73,6 +79,7 @@ class Snapshot:
     confirmed: Ring | None = None
     """The newest ring that this supervisor knows to have been the object."""
     declared_gone: frozenset[Disk] = frozenset()
+    platform: PlatformView | None = None
     names: Mapping[str, Wished] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

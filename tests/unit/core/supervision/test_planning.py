@@ -12,7 +12,7 @@ from becket.core.plans.progress import PlanLimits
 from becket.core.plans.wishes import Abandon, Begin, Certificate, Wish, apply_wishes
 from becket.core.ring.members import Member, MemberState
 from becket.core.ring.ring import Ring
-from becket.core.supervision.planning import REMEMBERED, Planning, Proposal
+from becket.core.supervision.planning import REMEMBERED, Freeze, Planning, Proposal
 from tests.unit.core.supervision.scenes import RING
 
 JOINED = RING.with_members([*RING.members, Member("disk-5", "m-5", "z0", "node-5")])
@@ -32,7 +32,7 @@ def certificates(ring: Ring) -> list[Certificate]:
 def run(planning: Planning, ring: Ring, rounds: int = 50) -> Ring:
     """Carry out what is wished for until nothing is."""
     for _ in range(rounds):
-        progress = planning.step(ring, certificates(ring), frozen=False)
+        progress = planning.step(ring, certificates(ring), freeze=Freeze.NONE)
         if not progress.wishes:
             return ring
         ring = written(ring, progress.wishes)
@@ -53,7 +53,7 @@ def test_a_balanced_ring_calls_for_nothing_again_and_again() -> None:
 
 def test_a_join_is_planned_carried_out_and_ended() -> None:
     planning, _ = balanced()
-    progress = planning.step(JOINED, [], frozen=False)
+    progress = planning.step(JOINED, [], freeze=Freeze.NONE)
     plan = planning.current
     assert plan is not None
     assert any(isinstance(wish, Begin) for wish in progress.wishes)
@@ -70,7 +70,7 @@ def test_another_process_makes_the_rest_of_the_plan_from_the_ring() -> None:
     planning = Planning(few)
     ring = JOINED
     for _ in range(3):
-        ring = written(ring, planning.step(ring, certificates(ring), frozen=False).wishes)
+        ring = written(ring, planning.step(ring, certificates(ring), freeze=Freeze.NONE).wishes)
     assert ring.joint_partitions
     ring = run(Planning(few), ring)
     assert {len(held) for held in ring.partitions_by_disk.values()} == {8}
@@ -85,31 +85,31 @@ def test_the_same_change_of_the_same_ring_has_the_same_name() -> None:
 
 def test_while_frozen_nothing_begins_but_what_is_certified_ends() -> None:
     planning = Planning(PlanLimits(partitions=2, copies_per_member=2))
-    ring = written(JOINED, planning.step(JOINED, [], frozen=False).wishes)
-    progress = planning.step(ring, certificates(ring), frozen=True)
+    ring = written(JOINED, planning.step(JOINED, [], freeze=Freeze.NONE).wishes)
+    progress = planning.step(ring, certificates(ring), freeze=Freeze.ALL)
     assert all(isinstance(wish, Certificate) for wish in progress.wishes)
     ring = written(ring, progress.wishes)
-    assert planning.step(ring, [], frozen=True).wishes == ()
-    assert planning.step(ring, [], frozen=False).wishes
+    assert planning.step(ring, [], freeze=Freeze.ALL).wishes == ()
+    assert planning.step(ring, [], freeze=Freeze.NONE).wishes
 
 
 def test_changes_to_a_lost_member_are_given_up_before_anything_else() -> None:
     planning = Planning(PlanLimits())
-    ring = written(JOINED, planning.step(JOINED, [], frozen=False).wishes)
+    ring = written(JOINED, planning.step(JOINED, [], freeze=Freeze.NONE).wishes)
     table = [replace(m, state=MemberState.GONE) if m.name == "m-5" else m for m in ring.members]
     ring = ring.with_members(table)
     lost = [p for p in ring.joint_partitions if "disk-5" in ring.configs[p].newcomers]
-    wishes = planning.step(ring, certificates(ring), frozen=False).wishes
+    wishes = planning.step(ring, certificates(ring), freeze=Freeze.NONE).wishes
     assert wishes == tuple(Abandon(p, ring.configs[p].gen) for p in lost)
 
 
 def test_changes_to_a_member_that_is_to_go_are_given_up() -> None:
     planning = Planning(PlanLimits())
-    ring = written(JOINED, planning.step(JOINED, [], frozen=False).wishes)
+    ring = written(JOINED, planning.step(JOINED, [], freeze=Freeze.NONE).wishes)
     table = [replace(m, state=MemberState.DRAINING) if m.name == "m-5" else m for m in ring.members]
     ring = ring.with_members(table)
     vain = [p for p in ring.joint_partitions if "disk-5" in ring.configs[p].newcomers]
-    progress = planning.step(ring, [], frozen=False)
+    progress = planning.step(ring, [], freeze=Freeze.NONE)
     assert progress.wishes == tuple(Abandon(p, ring.configs[p].gen) for p in vain)
     assert "a member that is to go" in progress.said[0].sentence
     ring = run(planning, ring)
@@ -121,20 +121,20 @@ def test_members_that_cannot_carry_the_copies_are_told_every_round() -> None:
     ring = RING.with_members([*table, *RING.members[3:]])
     planning = Planning(PlanLimits())
     for _ in range(2):
-        progress = planning.step(ring, [], frozen=False)
+        progress = planning.step(ring, [], freeze=Freeze.NONE)
         assert progress.wishes == ()
         assert "no plan is possible" in progress.said[-1].sentence
 
 
 def test_a_plan_that_does_not_fit_any_more_is_made_anew() -> None:
     planning = Planning(PlanLimits(partitions=2, copies_per_member=2))
-    ring = written(JOINED, planning.step(JOINED, [], frozen=False).wishes)
+    ring = written(JOINED, planning.step(JOINED, [], freeze=Freeze.NONE).wishes)
     plan = planning.current
     assert plan is not None
     step = plan.steps[-1]
     elsewhere = ring.configs[step.partition].begin(step.wished[::-1]).finish()
     moved = ring.with_configs({step.partition: elsewhere}).succeeding(ring)
-    progress = planning.step(moved, [], frozen=False)
+    progress = planning.step(moved, [], freeze=Freeze.NONE)
     assert "does not fit any more" in progress.said[-1].sentence
     assert planning.current is None
     ring = run(planning, moved)
@@ -146,7 +146,7 @@ def test_a_plan_that_does_not_fit_any_more_is_made_anew() -> None:
 
 def started() -> tuple[Planning, Ring, Plan]:
     planning = Planning(PlanLimits(partitions=2, copies_per_member=2))
-    ring = written(JOINED, planning.step(JOINED, [], frozen=False).wishes)
+    ring = written(JOINED, planning.step(JOINED, [], freeze=Freeze.NONE).wishes)
     assert planning.current is not None
     return planning, ring, planning.current
 
@@ -170,11 +170,11 @@ def test_a_pause_passes_on_unless_copies_are_missing() -> None:
         return None if planning.current is None else planning.current.state
 
     heavier = [replace(m, weight=50) if m.name == "m-1" else m for m in ring.members]
-    planning.step(ring.with_members(heavier), [], frozen=False)
+    planning.step(ring.with_members(heavier), [], freeze=Freeze.NONE)
     assert plan.id in planning.ended
     assert state() is PlanState.PAUSED
     gone = [replace(m, state=MemberState.GONE) if m.name == "m-1" else m for m in ring.members]
-    planning.step(ring.with_members(gone), [], frozen=False)
+    planning.step(ring.with_members(gone), [], freeze=Freeze.NONE)
     assert state() is PlanState.RUNNING
 
 
@@ -183,7 +183,7 @@ def test_a_cancelled_plan_gives_up_and_does_not_come_back_by_itself() -> None:
     planning.cancel(plan.id)
     with pytest.raises(GiveUpError, match="is cancelled"):
         planning.resume(plan.id)
-    progress = planning.step(ring, [], frozen=False)
+    progress = planning.step(ring, [], freeze=Freeze.NONE)
     assert all(isinstance(wish, Abandon) for wish in progress.wishes)
     ring = written(ring, progress.wishes)
     assert run(planning, ring) == ring

@@ -136,6 +136,8 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     """Ring changes were frozen or released."""
     EVENT_KIND_LEADER: _EventKind.ValueType  # 5
     """Another supervisor took the lead."""
+    EVENT_KIND_PLATFORM: _EventKind.ValueType  # 6
+    """Pods, their number and what may be done to them."""
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
     """Of what kind an event is."""
@@ -152,6 +154,8 @@ EVENT_KIND_FREEZE: EventKind.ValueType  # 4
 """Ring changes were frozen or released."""
 EVENT_KIND_LEADER: EventKind.ValueType  # 5
 """Another supervisor took the lead."""
+EVENT_KIND_PLATFORM: EventKind.ValueType  # 6
+"""Pods, their number and what may be done to them."""
 Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
 
 @_typing.final
@@ -194,7 +198,7 @@ class GetStatusResponse(_message.Message):
     ring_version: _builtins.int
     """The newest ring version."""
     leader: _builtins.str
-    """The name of the supervisor that leads."""
+    """The name of the supervisor that leads; empty where none is known to."""
     partitions: _builtins.int
     """How many partitions there are."""
     whole_partitions: _builtins.int
@@ -869,6 +873,66 @@ class SetMemberCountResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetMemberCountResponse: _TypeAlias = SetMemberCountResponse  # noqa: Y015
+
+@_typing.final
+class DeclareDiskGoneRequest(_message.Message):
+    """Says that a disk is gone for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    CONFIRM_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """The name of its member, or its own id where two disks have had that name."""
+    confirm: _builtins.str
+    """The disk's id, as the answer without it names it: what follows cannot be taken back. Empty: only
+    tell.
+    """
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        confirm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirm", b"confirm", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareDiskGoneRequest: _TypeAlias = DeclareDiskGoneRequest  # noqa: Y015
+
+@_typing.final
+class DeclareDiskGoneResponse(_message.Message):
+    """Answers DeclareDiskGone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    DECLARED_FIELD_NUMBER: _builtins.int
+    SENTENCES_FIELD_NUMBER: _builtins.int
+    disk_id: _builtins.str
+    """The disk."""
+    declared: _builtins.bool
+    """Whether it counts as gone now."""
+    @_builtins.property
+    def sentences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What follows and what is at risk, as sentences for a person."""
+
+    def __init__(
+        self,
+        *,
+        disk_id: _builtins.str = ...,
+        declared: _builtins.bool = ...,
+        sentences: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declared", b"declared", "disk_id", b"disk_id", "sentences", b"sentences"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareDiskGoneResponse: _TypeAlias = DeclareDiskGoneResponse  # noqa: Y015
 
 @_typing.final
 class WatchEventsRequest(_message.Message):

@@ -27,8 +27,9 @@ if _version_not_supported:
 
 class SupervisorServiceStub:
     """The cluster as a whole: its state, its members, its ring changes. Any supervisor takes a call and
-    forwards it to the one that leads; routers forward too. UNAVAILABLE while none leads. Reads and
-    writes of keys need no supervisor.
+    forwards it to the one that leads; routers forward too. While none leads, GetStatus and ListMembers
+    tell what the asked one sees, and every other call is UNAVAILABLE. Reads and writes of keys need no
+    supervisor.
     """
 
     def __init__(self, channel):
@@ -92,6 +93,11 @@ class SupervisorServiceStub:
                 request_serializer=becket_dot_api_dot_v1_dot_supervisor__pb2.SetMemberCountRequest.SerializeToString,
                 response_deserializer=becket_dot_api_dot_v1_dot_supervisor__pb2.SetMemberCountResponse.FromString,
                 _registered_method=True)
+        self.DeclareDiskGone = channel.unary_unary(
+                '/becket.api.v1.SupervisorService/DeclareDiskGone',
+                request_serializer=becket_dot_api_dot_v1_dot_supervisor__pb2.DeclareDiskGoneRequest.SerializeToString,
+                response_deserializer=becket_dot_api_dot_v1_dot_supervisor__pb2.DeclareDiskGoneResponse.FromString,
+                _registered_method=True)
         self.WatchEvents = channel.unary_stream(
                 '/becket.api.v1.SupervisorService/WatchEvents',
                 request_serializer=becket_dot_api_dot_v1_dot_supervisor__pb2.WatchEventsRequest.SerializeToString,
@@ -101,8 +107,9 @@ class SupervisorServiceStub:
 
 class SupervisorServiceServicer:
     """The cluster as a whole: its state, its members, its ring changes. Any supervisor takes a call and
-    forwards it to the one that leads; routers forward too. UNAVAILABLE while none leads. Reads and
-    writes of keys need no supervisor.
+    forwards it to the one that leads; routers forward too. While none leads, GetStatus and ListMembers
+    tell what the asked one sees, and every other call is UNAVAILABLE. Reads and writes of keys need no
+    supervisor.
     """
 
     def GetStatus(self, request, context):
@@ -189,6 +196,16 @@ class SupervisorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeclareDiskGone(self, request, context):
+        """Takes a person's word that a disk is gone for good: the ring is restored without waiting for it,
+        and its copies are made anew at once. Without "confirm" it changes nothing and tells what would
+        follow. Idempotent. NOT_FOUND for a name or disk that no known ring has; FAILED_PRECONDITION
+        where the disk is heard; INVALID_ARGUMENT where "confirm" is another disk.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchEvents(self, request, context):
         """What the supervisor did and why, as it happens, after what it still remembers. The server ends
         the stream with OK when it is old: open another one after the last event's number.
@@ -255,6 +272,11 @@ def add_SupervisorServiceServicer_to_server(servicer, server):
                     request_deserializer=becket_dot_api_dot_v1_dot_supervisor__pb2.SetMemberCountRequest.FromString,
                     response_serializer=becket_dot_api_dot_v1_dot_supervisor__pb2.SetMemberCountResponse.SerializeToString,
             ),
+            'DeclareDiskGone': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeclareDiskGone,
+                    request_deserializer=becket_dot_api_dot_v1_dot_supervisor__pb2.DeclareDiskGoneRequest.FromString,
+                    response_serializer=becket_dot_api_dot_v1_dot_supervisor__pb2.DeclareDiskGoneResponse.SerializeToString,
+            ),
             'WatchEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEvents,
                     request_deserializer=becket_dot_api_dot_v1_dot_supervisor__pb2.WatchEventsRequest.FromString,
@@ -270,8 +292,9 @@ def add_SupervisorServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SupervisorService:
     """The cluster as a whole: its state, its members, its ring changes. Any supervisor takes a call and
-    forwards it to the one that leads; routers forward too. UNAVAILABLE while none leads. Reads and
-    writes of keys need no supervisor.
+    forwards it to the one that leads; routers forward too. While none leads, GetStatus and ListMembers
+    tell what the asked one sees, and every other call is UNAVAILABLE. Reads and writes of keys need no
+    supervisor.
     """
 
     @staticmethod
@@ -561,6 +584,33 @@ class SupervisorService:
             '/becket.api.v1.SupervisorService/SetMemberCount',
             becket_dot_api_dot_v1_dot_supervisor__pb2.SetMemberCountRequest.SerializeToString,
             becket_dot_api_dot_v1_dot_supervisor__pb2.SetMemberCountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeclareDiskGone(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/becket.api.v1.SupervisorService/DeclareDiskGone',
+            becket_dot_api_dot_v1_dot_supervisor__pb2.DeclareDiskGoneRequest.SerializeToString,
+            becket_dot_api_dot_v1_dot_supervisor__pb2.DeclareDiskGoneResponse.FromString,
             options,
             channel_credentials,
             insecure,

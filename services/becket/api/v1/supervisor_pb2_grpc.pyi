@@ -28,8 +28,9 @@ GRPC_VERSION: str
 
 class SupervisorServiceStub:
     """The cluster as a whole: its state, its members, its ring changes. Any supervisor takes a call and
-    forwards it to the one that leads; routers forward too. UNAVAILABLE while none leads. Reads and
-    writes of keys need no supervisor.
+    forwards it to the one that leads; routers forward too. While none leads, GetStatus and ListMembers
+    tell what the asked one sees, and every other call is UNAVAILABLE. Reads and writes of keys need no
+    supervisor.
     """
 
     @_typing.overload
@@ -71,6 +72,12 @@ class SupervisorServiceStub:
     """Sets the wished number of members. Returns when the wish is kept. Idempotent. INVALID_ARGUMENT
     where the number is below the number of replicas.
     """
+    DeclareDiskGone: _grpc.UnaryUnaryMultiCallable[_supervisor_pb2.DeclareDiskGoneRequest, _supervisor_pb2.DeclareDiskGoneResponse]
+    """Takes a person's word that a disk is gone for good: the ring is restored without waiting for it,
+    and its copies are made anew at once. Without "confirm" it changes nothing and tells what would
+    follow. Idempotent. NOT_FOUND for a name or disk that no known ring has; FAILED_PRECONDITION
+    where the disk is heard; INVALID_ARGUMENT where "confirm" is another disk.
+    """
     WatchEvents: _grpc.UnaryStreamMultiCallable[_supervisor_pb2.WatchEventsRequest, _supervisor_pb2.WatchEventsResponse]
     """What the supervisor did and why, as it happens, after what it still remembers. The server ends
     the stream with OK when it is old: open another one after the last event's number.
@@ -79,8 +86,9 @@ class SupervisorServiceStub:
 @_typing.type_check_only
 class SupervisorServiceAsyncStub(SupervisorServiceStub):
     """The cluster as a whole: its state, its members, its ring changes. Any supervisor takes a call and
-    forwards it to the one that leads; routers forward too. UNAVAILABLE while none leads. Reads and
-    writes of keys need no supervisor.
+    forwards it to the one that leads; routers forward too. While none leads, GetStatus and ListMembers
+    tell what the asked one sees, and every other call is UNAVAILABLE. Reads and writes of keys need no
+    supervisor.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -119,6 +127,12 @@ class SupervisorServiceAsyncStub(SupervisorServiceStub):
     """Sets the wished number of members. Returns when the wish is kept. Idempotent. INVALID_ARGUMENT
     where the number is below the number of replicas.
     """
+    DeclareDiskGone: _aio.UnaryUnaryMultiCallable[_supervisor_pb2.DeclareDiskGoneRequest, _supervisor_pb2.DeclareDiskGoneResponse]  # type: ignore[assignment]
+    """Takes a person's word that a disk is gone for good: the ring is restored without waiting for it,
+    and its copies are made anew at once. Without "confirm" it changes nothing and tells what would
+    follow. Idempotent. NOT_FOUND for a name or disk that no known ring has; FAILED_PRECONDITION
+    where the disk is heard; INVALID_ARGUMENT where "confirm" is another disk.
+    """
     WatchEvents: _aio.UnaryStreamMultiCallable[_supervisor_pb2.WatchEventsRequest, _supervisor_pb2.WatchEventsResponse]  # type: ignore[assignment]
     """What the supervisor did and why, as it happens, after what it still remembers. The server ends
     the stream with OK when it is old: open another one after the last event's number.
@@ -126,8 +140,9 @@ class SupervisorServiceAsyncStub(SupervisorServiceStub):
 
 class SupervisorServiceServicer(metaclass=_abc_1.ABCMeta):
     """The cluster as a whole: its state, its members, its ring changes. Any supervisor takes a call and
-    forwards it to the one that leads; routers forward too. UNAVAILABLE while none leads. Reads and
-    writes of keys need no supervisor.
+    forwards it to the one that leads; routers forward too. While none leads, GetStatus and ListMembers
+    tell what the asked one sees, and every other call is UNAVAILABLE. Reads and writes of keys need no
+    supervisor.
     """
 
     @_abc_1.abstractmethod
@@ -229,6 +244,18 @@ class SupervisorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_supervisor_pb2.SetMemberCountResponse, _abc.Awaitable[_supervisor_pb2.SetMemberCountResponse]]:
         """Sets the wished number of members. Returns when the wish is kept. Idempotent. INVALID_ARGUMENT
         where the number is below the number of replicas.
+        """
+
+    @_abc_1.abstractmethod
+    def DeclareDiskGone(
+        self,
+        request: _supervisor_pb2.DeclareDiskGoneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_supervisor_pb2.DeclareDiskGoneResponse, _abc.Awaitable[_supervisor_pb2.DeclareDiskGoneResponse]]:
+        """Takes a person's word that a disk is gone for good: the ring is restored without waiting for it,
+        and its copies are made anew at once. Without "confirm" it changes nothing and tells what would
+        follow. Idempotent. NOT_FOUND for a name or disk that no known ring has; FAILED_PRECONDITION
+        where the disk is heard; INVALID_ARGUMENT where "confirm" is another disk.
         """
 
     @_abc_1.abstractmethod

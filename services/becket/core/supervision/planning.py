@@ -3,7 +3,7 @@
 Owns the plan that the present members call for, the pauses and ends that people ask for, and the
 plans that were proposed or are over (the last ones of each). Must not be the truth: whoever starts
 anew makes the rest of the plan from the ring, where a change under way counts as done. What people
-asked of a plan (a pause, a cancel) is kept for the life of the process only.
+asked of a plan (a pause, a cancel) is in ``note``; a process that is given it goes on by it.
 
 A plan is made when the members change. It runs until it is done; one that was cancelled is not made
 again before the members change once more. A pause passes on to the plan that follows, unless that
@@ -32,6 +32,9 @@ from becket.core.supervision.saying import Said, Topic
 
 REMEMBERED = 32
 """So many plans that are proposed, and so many that are over, can still be asked for."""
+
+PAUSED, CANCELLED = "paused", "cancelled"
+"""The words of a note."""
 
 _Key = tuple[tuple[Member, ...], int]
 
@@ -90,6 +93,28 @@ class Planning:
         self._zones, self._nodes = zones, nodes
         self._key: _Key | None = None
         self._problem = ""
+        self._cancelled = ""
+        """For which members no plan is made, because it was cancelled."""
+        self._is_paused = False
+        """Whether the first plan begins paused."""
+        self._undoes = False
+        """Whether what a cancelled plan of another process had begun is yet to be given up."""
+
+    @property
+    def note(self) -> str:
+        """What a person asked of the present plan, in a word or two; empty: nothing."""
+        current = self.current
+        if self._cancelled and (self._key is None or self._cancelled == _mark(self._key)):
+            return f"{CANCELLED} {self._cancelled}"
+        is_paused = current is not None and current.state is PlanState.PAUSED
+        return PAUSED if is_paused or (self._key is None and self._is_paused) else ""
+
+    def take_note(self, note: str) -> None:
+        """Go on by what was asked of the plan of another process; what is no note is ignored."""
+        word, _, rest = note.partition(" ")
+        self._is_paused = word == PAUSED
+        if word == CANCELLED and rest:
+            self._cancelled, self._undoes = rest, True
 
     # Rounds
 
@@ -106,6 +131,13 @@ class Planning:
         said: list[Said] = []
         if (ring.members, ring.replicas) != self._key:
             said += self._make(ring)
+        if self._undoes:
+            self._undoes = False
+            is_same = self._key is not None and self._cancelled == _mark(self._key)
+            begun = ring.joint_partitions if is_same else ()
+            given_up = tuple(Abandon(p, ring.configs[p].gen) for p in begun)
+            sentence = f"{len(begun)} changes are given up: their plan was cancelled"
+            return Progress(given_up, (Said(Topic.PLAN, sentence),) if begun else ())
         if self._problem:
             said.append(Said(Topic.PLAN, self._problem))
         plan = self.current
@@ -146,6 +178,11 @@ class Planning:
         before = self.current
         if before is not None:
             self._end(ring, before, is_done=False)
+        if self._cancelled == _mark(self._key):
+            return []
+        self._cancelled = ""
+        was_paused = self._is_paused or (before is not None and before.state is PlanState.PAUSED)
+        self._is_paused = False
         try:
             plan = self.plan_to(ring, ring.members, "the members have changed")
         except InvalidRingError as error:
@@ -154,7 +191,7 @@ class Planning:
         if not plan.steps:
             return []
         urgent = any(step.cause in URGENT for step in plan.steps)
-        if before is not None and before.state is PlanState.PAUSED and not urgent:
+        if was_paused and not urgent:
             plan = plan.paused()
         self.current = plan
         head = f"plan {plan.id} is made: {len(plan.steps)} partitions change"
@@ -213,6 +250,7 @@ class Planning:
         if before is not None and before.id != proposal.plan.id:
             self._end(ring, before, is_done=False)
         self._key, self._problem = (ring.members, ring.replicas), ""
+        self._cancelled = ""
         self.current = proposal.plan
         return proposal.plan
 
@@ -234,7 +272,9 @@ class Planning:
         found = self.ended.get(plan_id)
         if found is not None and (self.current is None or self.current.id != plan_id):
             return found.plan
-        return self._change(plan_id, PlanState.CANCELLED)
+        plan = self._change(plan_id, PlanState.CANCELLED)
+        self._cancelled = "" if self._key is None else _mark(self._key)
+        return plan
 
     def _change(self, plan_id: str, state: PlanState) -> Plan:
         self._check_known(plan_id)
@@ -276,6 +316,13 @@ def plan_name(plan: Plan) -> str:
     content = f"{plan.cluster} {plan.ring_version} {[_change_of(step) for step in plan.steps]}"
     digest = mmh3.hash64(content.encode(), seed=17, x64arch=True, signed=False)[0]
     return f"plan-{plan.ring_version}-{digest >> 40:06x}"
+
+
+def _mark(key: _Key) -> str:
+    """Names the members for whom a plan was made; the same in every process."""
+    members, replicas = key
+    content = f"{replicas} {[(m.disk, m.zone, m.node, m.weight, m.state.value) for m in members]}"
+    return f"{mmh3.hash64(content.encode(), seed=18, x64arch=True, signed=False)[0]:016x}"
 
 
 def _change_of(step: Step) -> tuple[int, tuple[Disk, ...], tuple[Disk, ...]]:

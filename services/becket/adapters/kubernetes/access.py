@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
@@ -162,7 +162,9 @@ class Access:
         limit_s = self.call_s if limit_s is None else limit_s
         with outcomes(verb, what):
             async with asyncio.timeout(limit_s):
-                response = await self._send(method, target, [], body, content_type, limit_s)
+                response = await self._send(
+                    method, target, body=body, content_type=content_type, limit_s=limit_s
+                )
                 try:
                     return await answer_of(response, verb, what)
                 finally:
@@ -176,17 +178,18 @@ class Access:
             query = [
                 (_camel(name), value) for name, value in parameters.items() if value is not None
             ]
-            return await self._send("GET", target, query, None, JSON, limit_s)
+            return await self._send("GET", target, query=query, limit_s=limit_s)
 
         return call
 
-    async def _send(  # noqa: PLR0917 - private, in the order of a request
+    async def _send(
         self,
         method: str,
         target: Target,
-        query: list[tuple[str, Any]],
-        body: object,
-        content_type: str,
+        *,
+        query: Sequence[tuple[str, Any]] = (),
+        body: object = None,
+        content_type: str = JSON,
         limit_s: float,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": JSON}
@@ -197,7 +200,7 @@ class Access:
         serialized = await self.client.param_serialize(
             method,
             target.path,
-            query_params=query,
+            query_params=list(query),
             header_params=headers,
             body=body,
             auth_settings=["BearerToken"],
@@ -234,14 +237,17 @@ def said_in(data: bytes) -> str:
 
 
 @asynccontextmanager
-async def open_access(settings: KubernetesSettings) -> AsyncIterator[Access]:
-    """The access that the environment gives: ``KUBECONFIG`` if it is set, else the pod's account.
+async def open_access(
+    settings: KubernetesSettings, *, kubeconfig: str = "", context: str = ""
+) -> AsyncIterator[Access]:
+    """The access that is asked for, else what ``KUBECONFIG`` names, else the pod's account.
 
     :raises InvalidInputError: there are no credentials, or they cannot be read.
     """
     configuration: Any = generated.Configuration()
+    file = kubeconfig or os.environ.get("KUBECONFIG", "")
     try:
-        namespace = await _configure(configuration)
+        namespace = await _configure(configuration, file, context)
     except (ConfigException, OSError, ValueError) as error:
         problem = f"there are no credentials for the Kubernetes API: {error}"
         raise InvalidInputError("kubernetes", problem) from error
@@ -253,11 +259,12 @@ async def open_access(settings: KubernetesSettings) -> AsyncIterator[Access]:
         await client.close()
 
 
-async def _configure(configuration: Any) -> str:  # noqa: ANN401 - untyped package
+async def _configure(configuration: Any, file: str, context: str) -> str:  # noqa: ANN401 - untyped package
     """Fill in server and credentials; returns the namespace that goes with them."""
-    file = os.environ.get("KUBECONFIG", "")
     if file:
-        loader = await load_kube_config(file, client_configuration=configuration)
+        loader = await load_kube_config(
+            file, context=context or None, client_configuration=configuration, persist_config=False
+        )
         return str(loader.current_context["context"].get("namespace") or "default")
     load_incluster_config(client_configuration=configuration)
     return _account_namespace()

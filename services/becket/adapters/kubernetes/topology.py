@@ -3,7 +3,8 @@
 Theory of operation. The ring's bytes are in ``binaryData`` under ``ring``. Every write carries the
 UID and the resource version of the object that it replaces, so it takes place on exactly what was
 read; an object version is both together, because an object that is made again may never be taken
-for the one before. Beside the ring an annotation holds the fence: the term of the newest leader
+for the one before. The API takes a write that changes nothing for none, so each bears a mark drawn
+anew. Beside the ring an annotation holds the fence: the term of the newest leader
 that has begun to act, and who it was (terms begin anew when the Lease is deleted). A leader raises
 the fence first: what an earlier one has under way fails from then on, because it is conditional on
 an object that is no more.
@@ -41,6 +42,7 @@ KEY = "ring"
 
 FENCE = "becket.dev/lease-transitions"
 FENCE_OWNER = "becket.dev/lease-owner"
+MARK = "becket.dev/write"
 FENCE_TRIES = 8
 """Each is lost to another write of the object, and there are few."""
 
@@ -89,13 +91,11 @@ class KubernetesTopology:
         if found is None or _version_of(found) != expected:
             found = await self._read()
         if found is None:
-            return expected is None and await self._put(None, self._new(data))
+            return expected is None and await self._put(None, _with_ring(self._new(), data))
         if (_version_of(found) if _has_ring(found) else None) != expected:
             return False
         self._check_fence(found)
-        return await self._put(
-            found, {**found, "binaryData": {**(found.get("binaryData") or {}), KEY: data}}
-        )
+        return await self._put(found, _with_ring(found, data))
 
     async def watch(self) -> AsyncGenerator[TopologyObject, None]:
         """The object now, and after each change, as a mirror of it tells."""
@@ -158,11 +158,8 @@ class KubernetesTopology:
             raise TopologyUnavailableError(f"{self._target.words}: {problem} {self._mine.term}")
 
     def _fenced(self, found: Json | None, fence: Fence) -> Json:
-        body = self._new(None) if found is None else found
-        metadata = body["metadata"]
         marks = {FENCE: str(fence.term), FENCE_OWNER: fence.owner}
-        annotations = {**(metadata.get("annotations") or {}), **marks}
-        return {**body, "metadata": {**metadata, "annotations": annotations}}
+        return _annotated(self._new() if found is None else found, marks)
 
     # Requests
 
@@ -195,7 +192,7 @@ class KubernetesTopology:
             raise TopologyUnavailableError(str(error)) from error
         return True
 
-    def _new(self, data: str | None) -> Json:
+    def _new(self) -> Json:
         return {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -204,7 +201,6 @@ class KubernetesTopology:
                 "namespace": self._target.namespace,
                 "labels": {"app.kubernetes.io/managed-by": "becket"},
             },
-            **({} if data is None else {"binaryData": {KEY: data}}),
         }
 
     # What an object says
@@ -226,6 +222,17 @@ class KubernetesTopology:
             advice = f"remove its key {KEY!r} to have the ring restored from the members"
             problem = f"{self._target.words} is damaged ({error}); {advice}"
             raise TopologyUnavailableError(problem) from error
+
+
+def _with_ring(found: Json, data: str) -> Json:
+    marked = _annotated(found, {MARK: secrets.token_hex(8)})
+    return {**marked, "binaryData": {**(found.get("binaryData") or {}), KEY: data}}
+
+
+def _annotated(found: Json, marks: dict[str, str]) -> Json:
+    metadata = found["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), **marks}
+    return {**found, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _has_ring(found: Json) -> bool:

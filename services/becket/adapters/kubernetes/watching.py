@@ -118,9 +118,8 @@ class Mirror:
 
     def _pause_s(self) -> float:
         settings = self._settings
-        most_ms = min(
-            settings.backoff_least_ms * 2 ** min(self._failures, 20), settings.backoff_most_ms
-        )
+        grown_ms = settings.backoff_least_ms << min(self._failures, 20)
+        most_ms = min(grown_ms, settings.backoff_most_ms)
         return most_ms / 1000 * self._rng.uniform(0.5, 1)
 
     def _heard(self) -> None:
@@ -236,24 +235,23 @@ class Mirror:
 
     async def _lines(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         """The stream's lines; between two of them a full list is taken where one is due."""
-        settings = self._settings
         waiting = bytearray()
         searched = 0
         list_us = self._next_list_us()
+        quiet_us = self._quiet_us()
         while True:
-            if monotonic_us() >= list_us:
+            now_us = monotonic_us()
+            if now_us >= list_us:
                 await self._list_beside()
                 list_us = self._next_list_us()
-            try:
-                with outcomes("watch", self._what):
-                    async with asyncio.timeout(settings.read_s):
-                        chunk = await response.content.readany()
-            except UnavailableError as error:
-                if isinstance(error.__cause__, TimeoutError):
-                    raise _QuietError from error
-                raise
+            chunk = await self._chunk(response, min(list_us, quiet_us) - now_us)
+            if chunk is None:
+                if monotonic_us() >= quiet_us:
+                    raise _QuietError
+                continue
             if not chunk:
                 return
+            quiet_us = self._quiet_us()
             waiting += chunk
             while (end := waiting.find(b"\n", searched)) >= 0:
                 line = bytes(waiting[:end])
@@ -264,6 +262,20 @@ class Mirror:
             searched = len(waiting)
             if searched > LINE_BYTES:
                 raise UnavailableError(f"watch {self._what}: an event is over {LINE_BYTES} bytes")
+
+    async def _chunk(self, response: aiohttp.ClientResponse, limit_us: int) -> bytes | None:
+        """What the stream brings next; empty: its end. None: nothing within the limit."""
+        try:
+            with outcomes("watch", self._what):
+                async with asyncio.timeout(max(limit_us, 0) / 1e6):
+                    return await response.content.readany()
+        except UnavailableError as error:
+            if isinstance(error.__cause__, TimeoutError):
+                return None
+            raise
+
+    def _quiet_us(self) -> int:
+        return monotonic_us() + self._settings.read_s * 1_000_000
 
     def _next_list_us(self) -> int:
         return monotonic_us() + int(self._settings.relist_s * 1e6 * self._rng.uniform(0.8, 1.2))

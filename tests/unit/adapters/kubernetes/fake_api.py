@@ -32,6 +32,7 @@ from tests.unit.adapters.kubernetes.fake_store import (
 
 NAMESPACE = "ns"
 BOOKMARK_S = 0.02
+PATIENCE_S = 20.0
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 What = Literal[
@@ -81,11 +82,14 @@ class Watcher:
         self.query = query
         self.events: asyncio.Queue[Json | None] = asyncio.Queue()
         self.is_quiet = False
+        """Nothing is sent any more."""
+        self.is_deaf = False
+        """Changes are missed, bookmarks are not."""
 
     def tell(self, change: Change) -> None:
         """Pass on what the watch is to know of a change."""
         event = event_of(change, self.place, self.query)
-        if event is not None and not self.is_quiet:
+        if event is not None and not self.is_quiet and not self.is_deaf:
             self.events.put_nowait(event)
 
 
@@ -210,9 +214,10 @@ class FakeApi:
 
     async def wait_asked(self, verb: str, kind: str = "", times: int = 1) -> None:
         """Wait until so many such requests have come."""
-        while self.count(verb, kind) < times:
-            self._asked.clear()
-            await self._asked.wait()
+        async with asyncio.timeout(PATIENCE_S):
+            while self.count(verb, kind) < times:
+                self._asked.clear()
+                await self._asked.wait()
 
     # Serving
 
@@ -321,8 +326,8 @@ class FakeApi:
         return response
 
     async def _tell(self, response: web.StreamResponse, watcher: Watcher, version: int) -> None:
-        for event in self.store.events_since(watcher.place, version, watcher.query):
-            watcher.events.put_nowait(event)
+        for past in self.store.events_since(watcher.place, version, watcher.query):
+            watcher.events.put_nowait(past)
         self.watchers.append(watcher)
         self.store.changed.append(watcher.tell)
         has_bookmarks = watcher.query.get("allowWatchBookmarks") == "true"
@@ -388,6 +393,13 @@ def settings_for(**changed: str | int | bool) -> KubernetesSettings:
         **changed,
     }
     return KubernetesSettings(**values)  # type: ignore[arg-type] # each by its name
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds, of what cannot be waited on."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from becket.adapters.clocks import monotonic_us
-from becket.cli.chaos import look
+from becket.cli.chaos_local import look
 from becket.cli.verify_probes import Probes
 from becket.cli.verify_recording import Counts, Recorder
 from becket.cli.verify_workload import Load, Workers

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +25,7 @@ from becket.cli.loading import Pace, Tally
 from becket.cli.loading import load as load_lines
 from becket.cli.output import Form, print_json, say, write_line
 from becket.cli.reading import BadLineError, Shape, count_lines, read_lines
-from becket.cli.store import Range
+from becket.cli.store import Range, Routing, Store
 from becket.cli.texts import seconds
 
 Progress = Callable[[int], None]
@@ -41,7 +42,21 @@ class Source:
     prefix: str
 
 
-def load(source: Source, batch: int, *, target: str, timeout: str, output: Form) -> Exit:
+@dataclass(frozen=True)
+class Access:
+    """How the store is reached."""
+
+    target: str
+    timeout: str
+    routing: Routing
+
+    def open(self) -> AbstractAsyncContextManager[Store]:
+        """Open it."""
+        timeout_s = seconds(self.timeout, "--timeout")
+        return opening.open_store(self.target, timeout_s, self.routing)
+
+
+def load(source: Source, batch: int, access: Access, *, output: Form) -> Exit:
     """Write the entries of a file."""
     if source.value and not source.key:
         raise UsageError("--value needs --key: without them lines are of the form of export")
@@ -57,10 +72,10 @@ def load(source: Source, batch: int, *, target: str, timeout: str, output: Form)
                 raise UsageError(f"{error}; nothing was sent") from error
             stream.seek(0)
         lines = read_lines(stream, source.file, shape, now_ms)
-        timeout_s = seconds(timeout, "--timeout")
+        opened = access.open()
 
         async def run() -> tuple[Tally, BadLineError | None]:
-            async with opening.open_store(target, timeout_s) as store:
+            async with opened as store:
                 with _progress("loading", total) as progress:
                     return await load_lines(store, lines, Pace(batch), progress)
 
@@ -106,14 +121,14 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def export(prefix: str, to: Path | None, *, target: str, timeout: str) -> Exit:
+def export(prefix: str, to: Path | None, access: Access) -> Exit:
     """Write entries as JSON lines."""
-    timeout_s = seconds(timeout, "--timeout")
+    opened = access.open()
     wanted = Range(prefix.encode("utf-8", "surrogateescape"))
 
     async def run(write: Callable[[bytes], object]) -> int:
         count = 0
-        async with opening.open_store(target, timeout_s) as store:
+        async with opened as store:
             with _progress("exporting", None) as progress:
                 async for found in store.scan(wanted):
                     line = json.dumps(to_line(found), ensure_ascii=False)

@@ -39,7 +39,7 @@ class Services:
     def __init__(self, channel: grpc.aio.Channel, target: str, timeout_s: float) -> None:
         self.ring = RingServiceStub(channel)
         self.supervisor = SupervisorServiceStub(channel)
-        self._target = target
+        self.target = target
         self._timeout_s = timeout_s
 
     async def ask(self, call: Call[Request, Answer], request: Request) -> Answer:
@@ -50,7 +50,7 @@ class Services:
         try:
             return await call(request, timeout=self._timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise told(error, self._target) from error
+            raise told(error, self.target) from error
 
 
 def told(error: grpc.aio.AioRpcError, target: str) -> BecketError:

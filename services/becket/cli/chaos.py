@@ -1,26 +1,18 @@
-"""Faults for a cluster on this machine: kill, stop politely, pause, wipe; and what speaks against.
+"""Faults for the processes of a cluster: which there are, and what speaks against one.
 
-Owns the signals, the wipe marker and the judgement of what a fault would take away. Must not start
-anything: the keeper of the data folder does. Invariants: a signal goes only to a process that
-descends from that keeper; who is paused is let go on, whatever happens meanwhile.
+Owns the judgement of what a fault would take away, and what a place must offer in which processes
+can be hurt: this machine (``chaos_local``) or pods (``chaos_pods``). Must not hurt anybody itself.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import os
-import signal
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple, Protocol
 
-import psutil
-
-from becket.adapters.local.layout import LEAVING, STORAGE, Layout, ProcessInfo
-from becket.adapters.local.topology import FileTopology
-from becket.cli.exits import NotRunningError
+from becket.adapters.local.layout import BALANCER, LEAVING, ROUTER, STORAGE, SUPERVISOR
 from becket.core.errors import BecketError, NotFoundError
 from becket.core.ring.config import Disk
 from becket.core.ring.ring import Ring
@@ -35,28 +27,56 @@ class Fault(StrEnum):
     TERM = "term"
     PAUSE = "pause"
     WIPE = "wipe"
+    DELETE = "delete"
+    FORCE = "force"
+
+
+ALL = "all"
+"""SIGKILL for every process at once."""
+
+ROLES = (ROUTER, SUPERVISOR, BALANCER)
+"""SIGKILL for one of these: they hold nothing, and are wanted back."""
+
+LOCAL_KINDS = (Fault.KILL, Fault.TERM, Fault.PAUSE, Fault.WIPE, ALL)
+POD_KINDS = (Fault.KILL, Fault.DELETE, Fault.FORCE, Fault.PAUSE, ALL, *ROLES)
+KINDS: tuple[str, ...] = tuple(dict.fromkeys((*LOCAL_KINDS, *POD_KINDS)))
 
 
 class TooDangerousError(BecketError):
     """A fault that would take a majority away; the message says of what."""
 
 
+class Victim(NamedTuple):
+    """One process that runs now.
+
+    ``identity`` is another one after each start: a process id, or a container's id.
+    """
+
+    name: str
+    service: str
+    identity: str
+    address: str = ""
+
+
 @dataclass(frozen=True)
 class Scene:
-    """What runs on this machine now."""
+    """What runs now."""
 
-    processes: dict[str, ProcessInfo]
+    processes: Mapping[str, Victim]
     stopped: frozenset[str]
-    """Processes that are paused."""
-    disks: dict[str, Disk]
+    """Processes that are paused, or are not ready."""
+    disks: Mapping[str, Disk]
     """The disk on the volume of each storage member."""
     ring: Ring | None
 
     @property
     def members(self) -> list[str]:
         """The storage members that run, by name."""
-        services = (STORAGE, LEAVING)
-        return sorted(name for name, info in self.processes.items() if info.service in services)
+        return self.names((STORAGE, LEAVING))
+
+    def names(self, services: Sequence[str]) -> list[str]:
+        """The processes of these services, by name."""
+        return sorted(name for name, each in self.processes.items() if each.service in services)
 
     @property
     def is_whole(self) -> bool:
@@ -66,42 +86,38 @@ class Scene:
             not config.is_joint and there.issuperset(config.old) for config in ring.configs
         )
 
-
-async def look(layout: Layout) -> Scene:
-    """What runs in this folder.
-
-    :raises NotRunningError: no keeper runs there.
-    :raises TopologyUnavailableError: the ring cannot be read.
-    """
-    keeper = layout.running_keeper()
-    if not keeper:
-        raise NotRunningError(f"no cluster is up in {layout.folder}")
-    found = await FileTopology(layout.topology_file).read()
-    return await asyncio.to_thread(_look, layout, keeper, None if found is None else found.ring)
+    def has_all_of(self, before: Scene) -> bool:
+        """Whether nobody stands still, and as many run as before, members under their names."""
+        if self.stopped or set(before.members) - set(self.members):
+            return False
+        now = Counter(each.service for each in self.processes.values())
+        return Counter(each.service for each in before.processes.values()) <= now
 
 
-def _look(layout: Layout, keeper: int, ring: Ring | None) -> Scene:
-    processes, stopped, disks = {}, set(), {}
-    for name, info in layout.read_processes().items():
-        try:
-            process = psutil.Process(info.pid)
-            # The number may be another process's by now.
-            if keeper not in (parent.pid for parent in process.parents()):
-                continue
-            status = process.status()
-        except psutil.NoSuchProcess:
-            continue
-        if status == psutil.STATUS_ZOMBIE:
-            continue
-        processes[name] = info
-        if status == psutil.STATUS_STOPPED:
-            stopped.add(name)
-    for name in processes:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            content = json.loads((layout.member_folder(name) / "VOLUME").read_text())
-            if not layout.wipe_marker(name).exists():
-                disks[name] = str(content["disk"])
-    return Scene(processes, frozenset(stopped), disks, ring)
+class Victims(Protocol):
+    """The processes of one cluster, wherever they run."""
+
+    async def look(self) -> Scene:
+        """What runs now.
+
+        :raises NotRunningError: no cluster is there.
+        """
+        ...
+
+    async def strike(self, fault: Fault, victims: Sequence[Victim]) -> None:
+        """Do it to all of them at once; for a fault that is no pause.
+
+        :raises BecketError: it could not be done.
+        """
+        ...
+
+    async def pause(self, victim: Victim, seconds: float) -> None:
+        """Let a process stand still for so long; it goes on, whatever happens meanwhile."""
+        ...
+
+    async def are_back(self, victims: Sequence[Victim], now: Scene) -> bool:
+        """Whether others run in their places, and listen."""
+        ...
 
 
 def objections(scene: Scene, fault: Fault, name: str) -> list[str]:
@@ -140,14 +156,14 @@ def _partitions(numbers: list[int]) -> Iterator[str]:
         yield f"{len(numbers)} partitions ({listed}{', ...' if len(numbers) > 8 else ''})"
 
 
-def check(scene: Scene, fault: Fault, name: str, *, force: bool) -> ProcessInfo:
+def check(scene: Scene, fault: Fault, name: str, *, force: bool) -> Victim:
     """The process that a fault is meant for, when nothing speaks against it.
 
     :raises NotFoundError: no such process runs.
     :raises TooDangerousError: a majority would be lost, and ``force`` is not set.
     """
-    info = scene.processes.get(name)
-    if info is None:
+    found = scene.processes.get(name)
+    if found is None:
         running = ", ".join(sorted(scene.processes)) or "none"
         raise NotFoundError(f"no process {name} runs here; those that do: {running}")
     if fault is Fault.WIPE and name not in scene.members:
@@ -157,28 +173,4 @@ def check(scene: Scene, fault: Fault, name: str, *, force: bool) -> ProcessInfo:
         raise TooDangerousError(
             f"{fault.value} {name} is refused: {'; '.join(against[:MOST_SENTENCES])}"
         )
-    return info
-
-
-def strike(layout: Layout, fault: Fault, info: ProcessInfo) -> None:
-    """Do it; a pause only begins here (``go_on`` ends it)."""
-    if fault is Fault.WIPE:
-        layout.ask_for_wipe(info.name)
-    number = {Fault.TERM: signal.SIGTERM, Fault.PAUSE: signal.SIGSTOP}.get(fault, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(info.pid, number)
-
-
-def go_on(info: ProcessInfo) -> None:
-    """End a pause."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(info.pid, signal.SIGCONT)
-
-
-async def pause(layout: Layout, info: ProcessInfo, seconds: float) -> None:
-    """Let a process stand still for so long."""
-    strike(layout, Fault.PAUSE, info)
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        go_on(info)
+    return found

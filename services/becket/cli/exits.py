@@ -43,13 +43,16 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.DONE: "done",
-    Exit.ABSENT: "`get`: the key is absent; `verify`: a promise was broken",
+    Exit.ABSENT: ("`get`: the key is absent; `verify`: a promise was broken; `health`: not ready"),
     Exit.USAGE: "the command, an option, a value or a file is wrong; nothing was sent",
     Exit.NOT_DONE: (
         "definitely not done: nothing was changed, and nothing will be;"
         " `verify`: not everything could be judged"
     ),
-    Exit.UNKNOWN: "the outcome is unknown: it may or may not have taken effect",
+    Exit.UNKNOWN: (
+        "the outcome is unknown: it may or may not have taken effect;"
+        " `--wait`: not done in time, it goes on"
+    ),
     Exit.CONDITION: "`--if-absent` or `--if-version` does not hold; nothing was changed",
     Exit.UNREACHABLE: "nobody answers at the target",
     Exit.NOT_FOUND: "there is no member or plan of that name",
@@ -66,6 +69,14 @@ class UsageError(BecketError):
 
 class UnreachableError(BecketError):
     """Nobody answers at an address, or who answers is no Becket."""
+
+
+class ApiAwayError(UnreachableError):
+    """The Kubernetes API does not answer, or not to us."""
+
+
+class UnfinishedError(BecketError):
+    """What was asked for goes on, longer than somebody wanted to wait."""
 
 
 class NotRunningError(BecketError):
@@ -85,11 +96,17 @@ TABLE = (
     Row(UsageError, Exit.USAGE),
     Row(InvalidInputError, Exit.USAGE),
     Row(
+        ApiAwayError,
+        Exit.UNREACHABLE,
+        "see that KUBECONFIG and --context name the cluster that you mean",
+    ),
+    Row(
         UnreachableError,
         Exit.UNREACHABLE,
         "see that a cluster is up (becket up), and name its router by --target or BECKET_TARGET",
     ),
     Row(NotRunningError, Exit.NOT_RUNNING),
+    Row(UnfinishedError, Exit.UNKNOWN, "it goes on; becket status says how far it is"),
     Row(NotFoundError, Exit.NOT_FOUND, "becket members lists the names"),
     Row(ConditionFailedError, Exit.CONDITION, "read the key again, then decide"),
     Row(

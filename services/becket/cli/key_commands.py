@@ -16,13 +16,14 @@ from becket.cli.options import (
     KeyArgument,
     KeyEncoding,
     Output,
+    Route,
     Target,
     Timeout,
     ValueEncoding,
 )
 from becket.cli.output import Form
 from becket.cli.reporting import reporting
-from becket.cli.store import Consistency
+from becket.cli.store import Consistency, Routing
 from becket.cli.texts import Encoding
 
 TIMEOUT = "5"
@@ -54,6 +55,7 @@ def get(
     encoding: ValueEncoding = Encoding.UTF8,
     key_encoding: KeyEncoding = Encoding.UTF8,
     target: Target = DEFAULT_TARGET,
+    routing: Route = Routing.AUTO,
     timeout: Timeout = TIMEOUT,
     output: Output = Form.TABLE,
 ) -> Exit:
@@ -61,7 +63,8 @@ def get(
     from becket.cli import keys
 
     how = keys.Reading(consistency, max_staleness)
-    return keys.get(keys.Call(target, timeout, output, encoding, key_encoding), key, how)
+    call = keys.Call(target, timeout, output, encoding, key_encoding, routing)
+    return keys.get(call, key, how)
 
 
 @reporting
@@ -83,6 +86,7 @@ def put(
     encoding: ValueEncoding = Encoding.UTF8,
     key_encoding: KeyEncoding = Encoding.UTF8,
     target: Target = DEFAULT_TARGET,
+    routing: Route = Routing.AUTO,
     timeout: Timeout = TIMEOUT,
     output: Output = Form.TABLE,
 ) -> Exit:
@@ -90,7 +94,8 @@ def put(
     from becket.cli import keys
 
     how = keys.Writing(ttl, if_absent, if_version)
-    return keys.put(keys.Call(target, timeout, output, encoding, key_encoding), key, value, how)
+    call = keys.Call(target, timeout, output, encoding, key_encoding, routing)
+    return keys.put(call, key, value, how)
 
 
 @reporting
@@ -100,13 +105,14 @@ def delete(
     if_version: IfVersion = None,
     key_encoding: KeyEncoding = Encoding.UTF8,
     target: Target = DEFAULT_TARGET,
+    routing: Route = Routing.AUTO,
     timeout: Timeout = TIMEOUT,
     output: Output = Form.TABLE,
 ) -> Exit:
     """Delete one key. That it was absent is fine."""
     from becket.cli import keys
 
-    call = keys.Call(target, timeout, output, key_encoding=key_encoding)
+    call = keys.Call(target, timeout, output, key_encoding=key_encoding, routing=routing)
     return keys.delete(call, key, if_version)
 
 
@@ -117,13 +123,14 @@ def incr(
     by: Annotated[int, typer.Option("--by", help="What to add; may be negative.")] = 1,
     key_encoding: KeyEncoding = Encoding.UTF8,
     target: Target = DEFAULT_TARGET,
+    routing: Route = Routing.AUTO,
     timeout: Timeout = TIMEOUT,
     output: Output = Form.TABLE,
 ) -> Exit:
     """Add to a counter and print it. An absent key counts as 0."""
     from becket.cli import keys
 
-    call = keys.Call(target, timeout, output, key_encoding=key_encoding)
+    call = keys.Call(target, timeout, output, key_encoding=key_encoding, routing=routing)
     return keys.increment(call, key, by)
 
 
@@ -138,13 +145,14 @@ def scan(
     encoding: ValueEncoding = Encoding.UTF8,
     key_encoding: KeyEncoding = Encoding.UTF8,
     target: Target = DEFAULT_TARGET,
+    routing: Route = Routing.AUTO,
     timeout: Timeout = BATCH_TIMEOUT,
     output: Output = Form.TABLE,
 ) -> Exit:
     """List entries in the order of their keys."""
     from becket.cli import keys
 
-    call = keys.Call(target, timeout, output, encoding, key_encoding)
+    call = keys.Call(target, timeout, output, encoding, key_encoding, routing)
     return keys.scan(call, keys.Bounds(prefix, start, end, keys_only), limit)
 
 
@@ -165,6 +173,7 @@ def load(
     ] = None,
     batch: Annotated[int, typer.Option(help="Entries in a batch, at most.", min=1, max=1000)] = 500,
     target: Target = DEFAULT_TARGET,
+    routing: Route = Routing.AUTO,
     timeout: Timeout = BATCH_TIMEOUT,
     output: Output = Form.TABLE,
 ) -> Exit:
@@ -173,7 +182,8 @@ def load(
 
     is_csv = file.endswith(".csv") if csv is None else csv
     source = bulk.Source(file, is_csv, key, value, prefix)
-    return bulk.load(source, batch, target=target, timeout=timeout, output=output)
+    at = bulk.Access(target, timeout, routing)
+    return bulk.load(source, batch, at, output=output)
 
 
 @reporting
@@ -185,9 +195,10 @@ def export(
         typer.Option("--to", help="The file; it appears when it is whole.", show_default="stdout"),
     ] = None,
     target: Target = DEFAULT_TARGET,
+    routing: Route = Routing.AUTO,
     timeout: Timeout = BATCH_TIMEOUT,
 ) -> Exit:
     """Write all entries, or those of a prefix, as JSON lines that load takes."""
     from becket.cli import bulk
 
-    return bulk.export(prefix, to, target=target, timeout=timeout)
+    return bulk.export(prefix, to, bulk.Access(target, timeout, routing))

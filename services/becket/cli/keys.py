@@ -15,7 +15,7 @@ from becket.cli import opening
 from becket.cli.entries import EntryRow, to_row
 from becket.cli.exits import Exit, UsageError
 from becket.cli.output import Form, print_json, print_table, say, write_bytes, write_line
-from becket.cli.store import Consistency, Found, Item, Range, Store
+from becket.cli.store import Consistency, Found, Item, Range, Routing, Store
 from becket.cli.texts import Encoding, fitting, read_value, seconds, shown, to_bytes, to_text
 
 Result = TypeVar("Result")
@@ -30,6 +30,7 @@ class Call:
     output: Form
     encoding: Encoding = Encoding.UTF8
     key_encoding: Encoding = Encoding.UTF8
+    routing: Routing = Routing.AUTO
 
     def key(self, text: str) -> bytes:
         """The key of an argument."""
@@ -40,7 +41,7 @@ class Call:
         timeout_s = seconds(self.timeout, "--timeout")
 
         async def opened() -> Result:
-            async with opening.open_store(self.target, timeout_s) as store:
+            async with opening.open_store(self.target, timeout_s, self.routing) as store:
                 return await work(store)
 
         return asyncio.run(opened())

@@ -13,7 +13,9 @@ from becket.cli import (
     cluster_commands,
     key_commands,
     question_commands,
+    service_commands,
     verify_commands,
+    wish_commands,
 )
 
 app = typer.Typer(
@@ -28,8 +30,10 @@ app = typer.Typer(
 cluster_commands.add_to(app)
 key_commands.add_to(app)
 question_commands.add_to(app)
+wish_commands.add_to(app)
 chaos_commands.add_to(app)
 verify_commands.add_to(app)
+service_commands.add_to(app)
 
 
 def main() -> None:

@@ -24,14 +24,16 @@ _PAUSE_S = 0.05
 
 
 @asynccontextmanager
-async def open_store(target: str, timeout_s: float) -> AsyncIterator[store.Store]:
+async def open_store(
+    target: str, timeout_s: float, routing: store.Routing
+) -> AsyncIterator[store.Store]:
     """The store at host:port; each call may take ``timeout_s``.
 
     :raises UnreachableError: nobody answers, or who answers knows no ring.
     """
     check_target(target)
     await _see_listener(target, min(_LISTEN_S, timeout_s))
-    client = Client(target, timeout=timeout_s)
+    client = Client(target, timeout=timeout_s, routing=routing.value)
     try:
         await client.connect()
     except NotAppliedError as error:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from becket.cli.output import Form
+from becket.cli.store import Routing
 from becket.cli.texts import Encoding
 
 DEFAULT_TARGET = "127.0.0.1:7400"
@@ -22,6 +23,15 @@ Target = Annotated[
         envvar="BECKET_TARGET",
         help="Where the cluster answers: host:port of a router, or of any member.",
         show_default=DEFAULT_TARGET,
+    ),
+]
+Route = Annotated[
+    Routing,
+    typer.Option(
+        "--routing",
+        envvar="BECKET_ROUTING",
+        help="direct: ask members only; router: ask the target only, as through a port-forward; "
+        "auto: members, and the target where none can be reached.",
     ),
 ]
 Output = Annotated[Form, typer.Option("--output", "-o", help="How results are printed.")]
@@ -46,4 +56,18 @@ Data = Annotated[
 ]
 ClusterName = Annotated[
     str, typer.Option("--name", help="The cluster's name, where no folder is given.")
+]
+Kubernetes = Annotated[
+    bool, typer.Option("--kubernetes", help="Of a release on Kubernetes, by its pods.")
+]
+Namespace = Annotated[
+    str,
+    typer.Option(
+        "--namespace", "-n", help="Of the release.", show_default="the context's, or the pod's own"
+    ),
+]
+ReleaseName = Annotated[str, typer.Option("--release", help="The name of the helm release.")]
+Context = Annotated[
+    str,
+    typer.Option("--context", help="Of the kubeconfig.", show_default="the one in use"),
 ]

@@ -23,6 +23,14 @@ class Consistency(StrEnum):
     ANY = "any"
 
 
+class Routing(StrEnum):
+    """Who is asked: members, or the target alone."""
+
+    AUTO = "auto"
+    ROUTER = "router"
+    DIRECT = "direct"
+
+
 class Found(NamedTuple):
     """An entry as it was read. ``expire_ms``: wall time, 0 for never."""
 
@@ -83,6 +91,8 @@ class Store(Protocol):
 class Opener(Protocol):
     """Opens a store; tests put another one in place."""
 
-    def __call__(self, target: str, timeout_s: float) -> AbstractAsyncContextManager[Store]:
+    def __call__(
+        self, target: str, timeout_s: float, routing: Routing
+    ) -> AbstractAsyncContextManager[Store]:
         """The store at host:port; each call of it may take ``timeout_s``."""
         ...

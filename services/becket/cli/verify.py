@@ -20,9 +20,14 @@ from pathlib import Path
 
 from becket.adapters.local.keeper import Keeper
 from becket.adapters.local.layout import ClusterSpec, Layout
+from becket.cli.chaos import Victims
+from becket.cli.chaos_local import LocalVictims
+from becket.cli.chaos_pods import PodVictims
 from becket.cli.clusters import ROUTER_NAME
 from becket.cli.exits import NotRunningError
 from becket.cli.readiness import until_ready
+from becket.cli.releases import Place as ReleasePlace
+from becket.cli.releases import open_release
 from becket.cli.verify_nemesis import Blow, Nemesis
 from becket.cli.verify_outcome import Outcome
 from becket.cli.verify_probes import Probes
@@ -36,6 +41,9 @@ READ_BACK_S = 60.0
 _TELL_S = 5.0
 _CHECK_S = 0.05
 _CLIENTS = 2
+_LOOK_S = 0.05
+_LOOK_PODS_S = 0.3
+"""A look at pods costs the Kubernetes API two lists."""
 
 Tell = Callable[[str], None]
 
@@ -55,14 +63,16 @@ class Order:
     spec: ClusterSpec | None = None
     folder: Path | None = None
     target: str = ""
+    release: ReleasePlace | None = None
 
 
 @dataclass
 class Place:
-    """A cluster that runs: where it answers, and its folder if it is on this machine."""
+    """A cluster that runs: where it answers, and its processes if they can be hurt from here."""
 
     target: str
-    layout: Layout | None
+    victims: Victims | None
+    look_s: float = _LOOK_S
     is_evidence: bool = False
     """Whether the folder of a cluster that was started here has something to tell."""
 
@@ -100,8 +110,8 @@ class _Run:
         tasks = [asyncio.create_task(self._workers.run(clients[:-1]))]
         watch = asyncio.create_task(self._watch())
         try:
-            if order.blows and self._place.layout is not None:
-                await self._suffer(clients[-1], self._place.layout)
+            if order.blows and self._place.victims is not None:
+                await self._suffer(clients[-1], self._place.victims)
             while self._progress() < 1:
                 # A worker that fails ends the run, with its error.
                 if (await asyncio.wait(tasks, timeout=_CHECK_S))[0]:
@@ -118,10 +128,11 @@ class _Run:
         outcome.violations, outcome.undecided = self._recorder.finish()
         return outcome
 
-    async def _suffer(self, client: Client, layout: Layout) -> None:
+    async def _suffer(self, client: Client, victims: Victims) -> None:
         partitions = (await client.ring()).partitions
         probes = Probes(client, partitions, self._name)
-        nemesis = Nemesis(layout, probes, self._workers, self._recorder, self._tell)
+        nemesis = Nemesis(victims, probes, self._workers, self._recorder, self._tell)
+        nemesis.look_s = self._place.look_s
         probing = asyncio.create_task(probes.run())
         try:
             await nemesis.run(self._order.blows, self._progress)
@@ -167,20 +178,30 @@ class _Run:
 @asynccontextmanager
 async def _cluster(order: Order, tell: Tell) -> AsyncIterator[Place]:
     """The cluster of the order: the running one, or a new one that ends with this."""
-    if order.spec is None:
+    if order.release is not None:
+        async with open_release(order.release) as release:
+            target = order.target or await release.target()
+            yield Place(target, PodVictims(release), _LOOK_PODS_S)
+    elif order.spec is not None:
+        async with _own(order.spec, tell) as place:
+            yield place
+    else:
         yield await _running(order)
-        return
+
+
+@asynccontextmanager
+async def _own(spec: ClusterSpec, tell: Tell) -> AsyncIterator[Place]:
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="becket-"))
-    keeper = Keeper(Layout(folder), order.spec, tell=lambda _: None)
+    keeper = Keeper(Layout(folder), spec, tell=lambda _: None)
     keeping: asyncio.Task[None] | None = None
-    place = Place("", keeper.layout)
+    place = Place("", LocalVictims(keeper.layout))
     try:
         await keeper.start()
         keeping = asyncio.create_task(keeper.run())
         took_s = await until_ready(
-            lambda: keeper.addresses.get(ROUTER_NAME), order.spec.partitions, READY_S
+            lambda: keeper.addresses.get(ROUTER_NAME), spec.partitions, READY_S
         )
-        tell(f"a cluster of {order.spec.members} members in {folder}, ready after {took_s:.1f} s")
+        tell(f"a cluster of {spec.members} members in {folder}, ready after {took_s:.1f} s")
         place.target = keeper.addresses[ROUTER_NAME]
         yield place
     except BecketError:
@@ -205,5 +226,5 @@ async def _running(order: Order) -> Place:
     with contextlib.suppress(BecketError, OSError):
         router = layout.read_processes().get(ROUTER_NAME)
         if router is not None:
-            return Place(router.address, layout)
+            return Place(router.address, LocalVictims(layout))
     raise NotRunningError(f"no router runs in {order.folder}")

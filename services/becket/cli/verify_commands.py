@@ -1,6 +1,6 @@
 """``becket verify``: its options.
 
-Owns them and the choice between table and JSON. Must not do the work (``verify``).
+Owns them and the choice between table and JSON. Must not do the work (``verify``, ``verify_job``).
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ import asyncio
 import json
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from becket.cli.exits import Exit, UsageError
-from becket.cli.options import Output
+from becket.cli.options import Context, Kubernetes, Namespace, Output, ReleaseName
 from becket.cli.output import Form, print_json, say, write_line
 from becket.cli.reporting import reporting
 from becket.cli.texts import seconds
 
 if TYPE_CHECKING:
+    from becket.adapters.local.layout import ClusterSpec
+    from becket.cli.releases import Place
     from becket.cli.verify import Order
     from becket.cli.verify_outcome import Outcome
 
@@ -39,8 +41,10 @@ Kills = Annotated[int, typer.Option(help="So many kill -9 of coordinators; 0: no
 Faults = Annotated[
     str,
     typer.Option(
-        help="Of kill, term, pause, wipe, all: what is done. Beside the kills a tenth as many of "
-        "each other kind, at least one; all kills every process at once."
+        help="What is done: of kill, term, pause, wipe, all; of pods kill, delete, force, pause, "
+        "all, router, supervisor, balancer. Beside the kills a tenth as many of each other kind, "
+        "at least one; all kills every process at once.",
+        show_default="all that can be done there",
     ),
 ]
 Members = Annotated[int, typer.Option(help="Of the cluster that is started.", min=1)]
@@ -62,11 +66,28 @@ Folder = Annotated[
     typer.Option("--data", help="Verify the running cluster of this folder, by its processes."),
 ]
 Elsewhere = Annotated[
-    str, typer.Option("--target", help="Verify the cluster that answers here; without faults.")
+    str,
+    typer.Option(
+        "--target",
+        help="Verify the cluster that answers here; without faults, unless with --kubernetes.",
+    ),
 ]
 Report = Annotated[
     Path | None, typer.Option(help="A folder for the report and for pictures of violations.")
 ]
+AsJob = Annotated[
+    bool, typer.Option("--job", help="Run all of it as a Job in the cluster; with --kubernetes.")
+]
+
+
+class Where(NamedTuple):
+    """Which cluster: a release, one that answers somewhere, one of a folder, or a new one."""
+
+    members: int
+    partitions: int
+    data: Path | None = None
+    target: str = ""
+    release: Place | None = None
 
 
 @reporting
@@ -75,7 +96,7 @@ def verify(
     operations: Operations = 0,
     duration: Duration = "60s",
     kills: Kills = 10,
-    faults: Faults = "kill,term,pause,wipe,all",
+    faults: Faults = "",
     members: Members = 5,
     partitions: Partitions = 256,
     writers: Writers = 4,
@@ -90,6 +111,11 @@ def verify(
     target: Elsewhere = "",
     report: Report = None,
     output: Output = Form.TABLE,
+    kubernetes: Kubernetes = False,
+    job: AsJob = False,
+    namespace: Namespace = "",
+    release: ReleaseName = "becket",
+    context: Context = "",
 ) -> Exit:
     """Put a cluster under load and faults, and check that every history is linearizable.
 
@@ -99,63 +125,75 @@ def verify(
     from becket.cli.verify_workload import Load
 
     load = Load(writers, readers, keys, batch, seconds(timeout, "--timeout"), rate, fault_rate)
+    place = _place(release, namespace, context) if kubernetes or job else None
+    chosen = secrets.randbelow(1 << 32) if seed is None else seed
     order = _order(
-        (seed, operations, seconds(duration, "--duration"), load),
+        (chosen, operations, seconds(duration, "--duration"), load),
         (kills, [kind.strip() for kind in faults.split(",") if kind.strip()]),
-        (members, partitions, data, target),
+        Where(members, partitions, data, target, place),
     )
-    outcome = _run(order)
-    folder = _write(outcome, report)
-    for sentence in outcome.sentences():
-        (say if output is Form.JSON else write_line)(sentence)
-    if folder is not None:
-        say(f"the report is in {folder}")
-    if output is Form.JSON:
-        print_json(outcome.content())
-    if outcome.is_broken:
-        return Exit(1)
-    return Exit.DONE if outcome.is_proven else Exit.NOT_DONE
+    if job:
+        from becket.cli.verify_job import run_job
+
+        return run_job(order, (kills, faults), output, report)
+    return _conclude(_run(order), report, output)
+
+
+def _place(release: str, namespace: str, context: str) -> Place:
+    from becket.cli.releases import Place
+
+    return Place(release, namespace, context)
 
 
 def _order(
-    work: tuple[int | None, int, float, object],
-    faults: tuple[int, list[str]],
-    where: tuple[int, int, Path | None, str],
+    work: tuple[int, int, float, object], faults: tuple[int, list[str]], where: Where
 ) -> Order:
-    from becket.adapters.local.layout import ClusterSpec
     from becket.cli.calling import check_target
+    from becket.cli.chaos import LOCAL_KINDS, POD_KINDS
     from becket.cli.verify import Order
-    from becket.cli.verify_nemesis import KINDS, plan
+    from becket.cli.verify_nemesis import plan
     from becket.cli.verify_workload import Load
 
     seed, operations, duration_s, load = work
     kills, kinds = faults
-    members, partitions, data, target = where
     assert isinstance(load, Load)
-    unknown = sorted(set(kinds) - set(KINDS))
+    known = LOCAL_KINDS if where.release is None else POD_KINDS
+    unknown = sorted(set(kinds) - set(known))
     if unknown:
-        raise UsageError(f"--faults: {unknown[0]} is none of {', '.join(KINDS)}")
-    if target and data is not None:
-        raise UsageError("give --data or --target, not both")
-    chosen = secrets.randbelow(1 << 32) if seed is None else seed
-    blows = tuple(plan(chosen, kills, kinds))
-    if target:
-        if blows:
-            raise UsageError("--target: processes elsewhere cannot be hurt: give --kills 0 as well")
-        check_target(target)
-    spec = None
-    if not target and data is None:
-        spec = ClusterSpec(
-            cluster_name="verify",
-            members=members,
-            partitions=partitions,
-            replicas=min(3, members),
-            router_port=0,
-        )
-        if blows and members < 3:
-            raise UsageError("--members: faults need 3 at least, or no majority is left")
-    folder = None if data is None else data.expanduser().absolute()
-    return Order(chosen, load, blows, operations, duration_s, spec, folder, target)
+        raise UsageError(f"--faults: {unknown[0]} is none of {', '.join(known)}")
+    if where.data is not None and (where.target or where.release is not None):
+        raise UsageError("give one of --data, --target and --kubernetes")
+    if where.target:
+        check_target(where.target)
+    blows = tuple(plan(seed, kills, kinds or known))
+    if blows and where.target and where.release is None:
+        raise UsageError("--target: processes elsewhere cannot be hurt: give --kills 0 as well")
+    folder = None if where.data is None else where.data.expanduser().absolute()
+    spec = _spec(where, has_faults=bool(blows))
+    return Order(
+        *(seed, load, blows, operations, duration_s),
+        spec=spec,
+        folder=folder,
+        target=where.target,
+        release=where.release,
+    )
+
+
+def _spec(where: Where, *, has_faults: bool) -> ClusterSpec | None:
+    """The cluster that is to be started; None where there is one."""
+    from becket.adapters.local.layout import ClusterSpec
+
+    if where.target or where.data is not None or where.release is not None:
+        return None
+    if has_faults and where.members < 3:
+        raise UsageError("--members: faults need 3 at least, or no majority is left")
+    return ClusterSpec(
+        cluster_name="verify",
+        members=where.members,
+        partitions=where.partitions,
+        replicas=min(3, where.members),
+        router_port=0,
+    )
 
 
 def _run(order: Order) -> Outcome:
@@ -169,6 +207,19 @@ def _run(order: Order) -> Outcome:
     say(f"seed {order.seed}, {len(order.blows)} faults planned")
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(run(order, say))
+
+
+def _conclude(outcome: Outcome, report: Path | None, output: Form) -> Exit:
+    folder = _write(outcome, report)
+    for sentence in (*outcome.stories(), *outcome.sentences()):
+        (say if output is Form.JSON else write_line)(sentence)
+    if folder is not None:
+        say(f"the report is in {folder}")
+    if output is Form.JSON:
+        print_json(outcome.content())
+    if outcome.is_broken:
+        return Exit(1)
+    return Exit.DONE if outcome.is_proven else Exit.NOT_DONE
 
 
 def _write(outcome: Outcome, report: Path | None) -> Path | None:

@@ -9,23 +9,19 @@ the exception is ``all``, which kills every process at once and takes no disk.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from becket.adapters.clocks import monotonic_us
-from becket.adapters.local.layout import Layout, ProcessInfo
 from becket.cli import chaos
-from becket.cli.chaos import Fault, Scene
+from becket.cli.chaos import ALL, KINDS, ROLES, Fault, Scene, Victim, Victims
 from becket.cli.verify_probes import Probes
 from becket.cli.verify_recording import Recorder
 from becket.cli.verify_workload import Workers
 from becket.core.errors import BecketError
 
-ALL = "all"
-KINDS = (*(fault.value for fault in Fault), ALL)
 PATIENCE_S = 120.0
 """How long a cluster may take to recover."""
 
@@ -35,7 +31,7 @@ WHOLE_S = 300.0
 OTHERS_SHARE = 10
 """Beside so many kills there is one fault of each other kind."""
 
-_LOOK_S = 0.05
+_COUNT_S = 0.05
 _BEFORE_S, _AFTER_S = 1.0, 1.2
 """Before: what was asked at full speed is answered by then. After: a member that listens again
 still keeps the pause of its start, and then stands."""
@@ -74,13 +70,14 @@ def plan(seed: int, kills: int, kinds: Sequence[str]) -> list[Blow]:
 
 @dataclass
 class Nemesis:
-    """Does the planned faults while ``progress`` (0..1) goes on."""
+    """Does the planned faults while ``progress`` (0..1) goes on; looks every ``look_s``."""
 
-    layout: Layout
+    victims: Victims
     probes: Probes
     workers: Workers
     recorder: Recorder
     tell: Callable[[str], None]
+    look_s: float = 0.05
     measures: list[Measure] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -88,7 +85,7 @@ class Nemesis:
         """Do all of them; ends early when the cluster does not recover, and says so."""
         for number, blow in enumerate(blows, 1):
             while progress() < number / (len(blows) + 1):  # noqa: ASYNC110 - a count, or a clock
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(_COUNT_S)
             self._measure(on=True)
             await asyncio.sleep(_BEFORE_S)
             try:
@@ -114,80 +111,62 @@ class Nemesis:
 
     async def _do(self, blow: Blow) -> Measure:
         errors = self._errors()
-        if blow.kind == ALL:
-            victim, keys = "every process", self.probes.keys
-            scene = await chaos.look(self.layout)
-            began_us = monotonic_us()
-            hit = list(scene.processes.values())
-            for info in hit:
-                chaos.strike(self.layout, Fault.KILL, info)
+        scene, hit, keys = await self._aim(blow)
+        began_us = monotonic_us()
+        if blow.kind == Fault.PAUSE:
+            await self.victims.pause(hit[0], blow.pause_s)
         else:
-            fault = Fault(blow.kind)
-            scene, info, keys = await self._victim(fault, blow.draw)
-            victim, hit = info.name, [info]
-            began_us = monotonic_us()
-            if fault is Fault.PAUSE:
-                await chaos.pause(self.layout, info, blow.pause_s)
-            else:
-                chaos.strike(self.layout, fault, info)
+            is_other = blow.kind == ALL or blow.kind in ROLES
+            await self.victims.strike(Fault.KILL if is_other else Fault(blow.kind), hit)
         is_restarted = blow.kind != Fault.PAUSE
         await self._recovered(scene, hit if is_restarted else [], wiped=blow.kind == Fault.WIPE)
         recovered_us = monotonic_us()
         await asyncio.sleep(_AFTER_S)
         gap_us = self.probes.gap_us(keys, began_us, monotonic_us())
-        return Measure(blow.kind, victim, gap_us, recovered_us - began_us, self._errors() - errors)
+        name = "every process" if blow.kind == ALL else hit[0].name
+        return Measure(blow.kind, name, gap_us, recovered_us - began_us, self._errors() - errors)
 
-    async def _victim(self, fault: Fault, draw: float) -> tuple[Scene, ProcessInfo, list[bytes]]:
-        """A member that coordinates something, and whom the fault may hit by now."""
+    async def _aim(self, blow: Blow) -> tuple[Scene, Sequence[Victim], list[bytes]]:
+        """Who is hit, and the probed keys that this concerns."""
+        if blow.kind == ALL:
+            scene = await self.victims.look()
+            return scene, list(scene.processes.values()), self.probes.keys
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                scene = await chaos.look(self.layout)
-                is_ready = scene.is_whole or fault is not Fault.WIPE
-                names = scene.members if is_ready else []
-                held = {name: await self.probes.of_member(name) for name in names}
-                fit = [n for n in names if held[n] and not chaos.objections(scene, fault, n)]
+                scene = await self.victims.look()
+                if blow.kind in ROLES:
+                    held = dict.fromkeys(scene.names((blow.kind,)), self.probes.keys)
+                    fit = [*held]
+                else:
+                    held, fit = await self._coordinators(scene, Fault(blow.kind))
                 if fit:
-                    name = fit[int(draw * len(fit))]
-                    return scene, scene.processes[name], held[name]
-                await asyncio.sleep(_LOOK_S)
+                    name = fit[int(blow.draw * len(fit))]
+                    return scene, [scene.processes[name]], held[name]
+                await asyncio.sleep(self.look_s)
 
-    async def _recovered(self, before: Scene, hit: Sequence[ProcessInfo], *, wiped: bool) -> None:
+    async def _coordinators(
+        self, scene: Scene, fault: Fault
+    ) -> tuple[dict[str, list[bytes]], list[str]]:
+        """What each member coordinates, and whom of those that do the fault may hit by now."""
+        is_ready = scene.is_whole or fault is not Fault.WIPE
+        names = scene.members if is_ready else []
+        held = {name: await self.probes.of_member(name) for name in names}
+        fit = [n for n in names if held[n] and not chaos.objections(scene, fault, n)]
+        return held, fit
+
+    async def _recovered(self, before: Scene, hit: Sequence[Victim], *, wiped: bool) -> None:
         """Wait until every process runs and listens, and every probed key takes writes."""
-        old = {info.name: info.pid for info in hit}
         async with asyncio.timeout(WHOLE_S if wiped else PATIENCE_S):
             while True:
-                if await self._is_up(before, old) and (not wiped or await self._is_whole()):
+                now = await self.victims.look()
+                is_back = await self.victims.are_back(hit, now)
+                if is_back and now.has_all_of(before) and (not wiped or now.is_whole):
                     break
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(self.look_s)
             since_us = monotonic_us()
             while not self.probes.all_succeeded_since(since_us):  # noqa: ASYNC110 - likewise
-                await asyncio.sleep(_LOOK_S)
-
-    async def _is_up(self, before: Scene, old: dict[str, int]) -> bool:
-        scene = await chaos.look(self.layout)
-        if scene.stopped or before.processes.keys() - scene.processes.keys():
-            return False
-        if any(scene.processes[name].pid == pid for name, pid in old.items()):
-            return False
-        return all([await _listens(scene.processes[name].address) for name in old])
-
-    async def _is_whole(self) -> bool:
-        scene = await chaos.look(self.layout)
-        return scene.is_whole
+                await asyncio.sleep(_COUNT_S)
 
     def _errors(self) -> int:
         counts = self.recorder.counts
         return counts.refused + counts.unknown + self.probes.errors
-
-
-async def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        async with asyncio.timeout(1):
-            _, writer = await asyncio.open_connection(host, int(port))
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return True

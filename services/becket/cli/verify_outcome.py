@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from becket.cli.chaos import Fault
-from becket.cli.verify_nemesis import KINDS, Measure
+from becket.cli.chaos import KINDS, Fault
+from becket.cli.verify_nemesis import Measure
 from becket.cli.verify_recording import Counts, Found
 from becket.core.histories.gaps import percentile
 
@@ -104,6 +104,15 @@ class Outcome:
         told += [f"{count} x {reason}" for reason, count in often]
         told += self.problems
         told.append(self._verdict())
+        return told
+
+    def stories(self) -> list[str]:
+        """What led to the first violation, line by line: a Job leaves no other report behind."""
+        if not self.violations:
+            return []
+        key, problem = self.violations[0]
+        told = [f"the history of {key.decode(errors='replace')}, in ms; of the last none fits:"]
+        told += [f"  {entry}" for entry in (*problem.before, *problem.stuck)]
         return told
 
     def _verdict(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from becket.cli.store import Consistency, Found, Item, Range
+from becket.cli.store import Consistency, Found, Item, Range, Routing
 from becket.core.errors import BecketError, ConditionFailedError, NotACounterError
 
 
@@ -23,14 +23,18 @@ class FakeStore:
         self.batches: list[int] = []
         self.asked: list[tuple[Consistency, float]] = []
         self.opened: list[tuple[str, float]] = []
+        self.routing: Routing | None = None
         self._number = 0
 
-    def opener(self) -> Callable[[str, float], object]:
+    def opener(self) -> Callable[[str, float, Routing], object]:
         """In place of ``open_store``."""
 
         @asynccontextmanager
-        async def open_store(target: str, timeout_s: float) -> AsyncIterator[FakeStore]:
+        async def open_store(
+            target: str, timeout_s: float, routing: Routing
+        ) -> AsyncIterator[FakeStore]:
             self.opened.append((target, timeout_s))
+            self.routing = routing
             if self.fail is not None:
                 raise self.fail
             yield self

@@ -11,7 +11,8 @@ import pytest
 
 from becket.adapters.local.layout import Layout, ProcessInfo
 from becket.cli import chaos
-from becket.cli.chaos import Fault, Scene, TooDangerousError
+from becket.cli.chaos import Fault, Scene, TooDangerousError, Victim
+from becket.cli.chaos_local import LocalVictims
 from becket.cli.exits import NotRunningError
 from becket.core.errors import NotFoundError
 from becket.core.ring.config import Config, first_config
@@ -28,8 +29,8 @@ def scene(
     missing: tuple[str, ...] = (),
     config: Config = FINAL,
 ) -> Scene:
-    processes = {name: ProcessInfo(name, "storage", 1, "", 0) for name in NAMES}
-    processes["router-0"] = ProcessInfo("router-0", "router", 1, "", 0)
+    processes = {name: Victim(name, "storage", "1") for name in NAMES}
+    processes["router-0"] = Victim("router-0", "router", "1")
     disks = {name: disk for name, disk in DISKS.items() if name not in missing}
     ring = Ring(1, "c", 3, (), (config, config))
     return Scene(processes, frozenset(stopped), disks, ring)
@@ -72,19 +73,32 @@ def test_only_members_have_a_volume_and_only_what_runs_is_hit() -> None:
     assert chaos.check(scene(), Fault.KILL, "router-0", force=False).name == "router-0"
 
 
+def test_who_is_back_is_counted_by_service_and_members_by_name() -> None:
+    before = scene()
+    others = {**before.processes, "router-9": Victim("router-9", "router", "2")}
+    del others["router-0"]
+    assert Scene(others, frozenset(), DISKS, None).has_all_of(before)
+    del others["router-9"]
+    assert not Scene(others, frozenset(), DISKS, None).has_all_of(before)
+    renamed = {**before.processes, "storage-7": Victim("storage-7", "storage", "2")}
+    del renamed["storage-2"]
+    assert not Scene(renamed, frozenset(), DISKS, None).has_all_of(before)
+    assert not scene(stopped=("storage-0",)).has_all_of(before)
+
+
 async def test_without_a_keeper_nobody_is_hit(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.make_folders()
     layout.write_processes([ProcessInfo("storage-0", "storage", os.getpid(), "", 0)])
     with pytest.raises(NotRunningError):
-        await chaos.look(layout)
+        await LocalVictims(layout).look()
 
 
 async def test_who_is_paused_goes_on_also_when_the_pause_is_cut_short(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec("sleep", "60")
     try:
-        info = ProcessInfo("storage-0", "storage", process.pid, "", 0)
-        pausing = asyncio.create_task(chaos.pause(Layout(tmp_path), info, 60))
+        victim = Victim("storage-0", "storage", str(process.pid))
+        pausing = asyncio.create_task(LocalVictims(Layout(tmp_path)).pause(victim, 60))
         await asyncio.sleep(0)
         pausing.cancel()
         await asyncio.gather(pausing, return_exceptions=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from becket.cli.verify_commands import _order
-from becket.cli.verify_nemesis import KINDS, Measure, plan
+from becket.cli.chaos import KINDS
+from becket.cli.releases import Place
+from becket.cli.verify_commands import Where, _order
+from becket.cli.verify_nemesis import Measure, plan
 from becket.cli.verify_outcome import Outcome
 from becket.cli.verify_picture import picture
 from becket.cli.verify_recording import Counts, Recorder, ended, to_model
@@ -182,16 +186,43 @@ def test_a_violation_becomes_a_page_of_its_own() -> None:
     assert "http" not in page
 
 
+PODS = Place("becket")
+
+
 @pytest.mark.parametrize(
     ("faults", "where", "said"),
     [
-        ((1, ["burn"]), (5, 256, None, ""), "burn is none of"),
-        ((1, ["kill"]), (5, 256, None, "127.0.0.1:7400"), "--kills 0"),
-        ((1, ["kill"]), (2, 256, None, ""), "--members"),
+        ((1, ["burn"]), Where(5, 256), "burn is none of"),
+        ((1, ["kill"]), Where(5, 256, None, "127.0.0.1:7400"), "--kills 0"),
+        ((1, ["kill"]), Where(2, 256), "--members"),
+        ((1, ["wipe"]), Where(5, 256, None, "", PODS), "wipe is none of kill, delete"),
+        ((1, ["router"]), Where(5, 256), "router is none of"),
+        ((1, []), Where(5, 256, Path(), "", PODS), "one of --data"),
     ],
 )
 def test_what_cannot_be_done_is_refused(
-    faults: tuple[int, list[str]], where: tuple[int, int, None, str], said: str
+    faults: tuple[int, list[str]], where: Where, said: str
 ) -> None:
     with pytest.raises(BecketError, match=said):
         _order((1, 0, 1.0, Load()), faults, where)
+
+
+def test_where_nothing_is_said_all_faults_of_the_place_are_done() -> None:
+    local = _order((1, 0, 1.0, Load()), (10, []), Where(5, 16))
+    assert {blow.kind for blow in local.blows} == {"kill", "term", "pause", "wipe", "all"}
+    assert local.spec is not None
+    pods = _order((1, 0, 1.0, Load()), (10, []), Where(5, 16, None, "router:7400", PODS))
+    assert {blow.kind for blow in pods.blows} == {
+        *("kill", "delete", "force", "pause", "all", "router", "supervisor", "balancer"),
+    }
+    assert (pods.spec, pods.release, pods.target) == (None, PODS, "router:7400")
+
+
+def test_the_first_violation_is_told_in_the_log_as_well() -> None:
+    told = Told()
+    told.do(Put(KEY, b"a"), b"v1")
+    told.do(Get(KEY), None)
+    outcome = Outcome(1, told.recorder.counts, violations=told.recorder.finish()[0])
+    assert outcome.stories()[0].startswith("the history of k")
+    assert "get -> absent" in outcome.stories()[-1]
+    assert Outcome(1, Counts()).stories() == []

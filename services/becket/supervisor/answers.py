@@ -36,6 +36,8 @@ _TOPICS = {
     Topic.RING: pb.EVENT_KIND_RING,
     Topic.PLAN: pb.EVENT_KIND_PLAN,
     Topic.FREEZE: pb.EVENT_KIND_FREEZE,
+    Topic.PLATFORM: pb.EVENT_KIND_PLATFORM,
+    Topic.LEADER: pb.EVENT_KIND_LEADER,
 }
 _STEPS = {
     Standing.DONE: pb.STEP_STATE_DONE,

@@ -2,13 +2,14 @@
 
 Owns when a round takes place and what becomes of its decision. Must not decide: that is
 ``core.supervision``. Invariants: a round looks at one snapshot; wishes of one round are settled
-before the next one begins; each sentence goes to log, status and events, once as long as it lasts.
+before others are made, and rounds go on meanwhile; a supervisor that may not act looks and judges,
+and changes, offers and tells nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
@@ -18,24 +19,40 @@ from becket.core.errors import RetryLaterError
 from becket.core.placement.result import Constraints
 from becket.core.plans.plan import Plan
 from becket.core.plans.wishes import Wish
-from becket.core.ring.difference import difference
-from becket.core.ring.ring import Ring
+from becket.core.ring.config import Disk
 from becket.core.supervision.beginning import NewCluster, holds_newer
+from becket.core.supervision.counting import wished_places
 from becket.core.supervision.deciding import Decision, Supervision, SupervisionSettings
 from becket.core.supervision.estimates import Estimate, estimate
 from becket.core.supervision.offering import offers
-from becket.core.supervision.saying import Said, Topic
+from becket.core.supervision.saying import Topic
 from becket.core.supervision.snapshot import Snapshot, Wished
 from becket.core.supervision.status import ClusterView, cluster_view
 from becket.ports.directory import Directory
+from becket.ports.leadership import Leadership
+from becket.ports.platform import Platform
 from becket.ports.topology import Topology
 from becket.supervisor.acting import RingWriter
 from becket.supervisor.events import EventLog
+from becket.supervisor.hands import Hands
+from becket.supervisor.leading import Fence, Reign
 from becket.supervisor.observing import Observer, Times
 from becket.supervisor.settings import SupervisorSettings
+from becket.supervisor.telling import Teller
 
 STORAGE = "storage"
 NOTHING_SEEN = ClusterView(0, 0, 0, 0, 0, 0, ())
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What a supervisor stands on. Without a platform nothing but the members tells of them."""
+
+    topology: Topology
+    directory: Directory
+    leadership: Leadership
+    platform: Platform | None = None
+    fence: Fence | None = None
 
 
 class Cycle:
@@ -44,34 +61,50 @@ class Cycle:
     def __init__(
         self,
         settings: SupervisorSettings,
-        topology: Topology,
-        directory: Directory,
+        ports: Ports,
         *,
         new_cluster: str,
         log: FilteringBoundLogger,
     ) -> None:
         rules = Constraints(settings.replicas, settings.spread_zones, settings.spread_nodes)
+        release_us = settings.release_s * 1_000_000
         self.supervision = Supervision(
-            SupervisionSettings(settings.membership, settings.plan),
+            SupervisionSettings(settings.membership, settings.plan, release_us),
             NewCluster(new_cluster, settings.partitions, rules),
         )
         self.view = RingView()
         self.events = EventLog(settings.events)
+        self.platform = ports.platform
+        self.teller = Teller(self.events, ports.platform, log)
+        self.reign = Reign(ports.leadership, ports.fence, prepare=self._prepare, changed=self.wake)
         self.decision = Decision((), ())
         self.view_of_cluster = NOTHING_SEEN
         """The cluster in numbers, as of the last round; kept for metrics."""
         self.estimates: dict[str, Estimate] = {}
-        self.directory = directory
-        self.writer = RingWriter(topology, changed=self.wake)
+        self.declared_gone: set[Disk] = set()
+        """Disks that a person has declared gone while a ring waits to be restored."""
+        self.directory = directory = ports.directory
+        self.writer = RingWriter(
+            ports.topology, changed=self.wake, may_write=lambda: self.reign.may_act
+        )
         times = Times(settings.silence_ms / 1000, settings.call_ms / 1000)
         self.observer = Observer(directory, cluster=self._cluster, changed=self.wake, times=times)
+        self.hands = None if ports.platform is None else self._hands(ports.platform, log)
         self._settings = settings
-        self._topology = topology
+        self._topology = ports.topology
         self._log = log
         self._news = asyncio.Event()
-        self._said: dict[tuple[Topic, str], Said] = {}
-        self._dead: frozenset[str] = frozenset()
-        self._told: Ring | None = None
+        self._granting: asyncio.Task[bool] | None = None
+        self._acted = False
+
+    def _hands(self, platform: Platform, log: FilteringBoundLogger) -> Hands:
+        return Hands(
+            platform,
+            may_act=lambda: self.reign.may_act,
+            changed=self.wake,
+            done=lambda sentence, member: self.say(Topic.PLATFORM, sentence, member),
+            log=log,
+        )
 
     def wake(self) -> None:
         """There is news: a round soon."""
@@ -79,13 +112,21 @@ class Cycle:
 
     def snapshot(self) -> Snapshot:
         """What is seen now."""
-        places = self.directory.places(STORAGE).values()
+        now_us = clocks.monotonic_us()
+        view = None if self.platform is None else self.platform.view(now_us)
+        if view is None:
+            places = self.directory.places(STORAGE).values()
+            wished = tuple(Wished(p.name, p.zone, p.node, p.weight) for p in places)
+        else:
+            wished = wished_places(self.writer.found or self.writer.confirmed, view)
         return Snapshot(
-            now_us=clocks.monotonic_us(),
+            now_us=now_us,
             found=self.writer.found,
-            wished=tuple(Wished(p.name, p.zone, p.node, p.weight) for p in places),
+            wished=wished,
             seen=self.observer.seen(),
             confirmed=self.writer.confirmed,
+            declared_gone=frozenset(self.declared_gone),
+            platform=view,
         )
 
     def _cluster(self) -> str:
@@ -101,9 +142,29 @@ class Cycle:
                 tasks.create_task(self.writer.run(), name="writer")
                 tasks.create_task(self._watch_topology(), name="topology")
                 tasks.create_task(self._refresh(), name="refresh")
+                tasks.create_task(self.reign.run(), name="reign")
+                if self.platform is not None and self.hands is not None:
+                    tasks.create_task(self.platform.run(self.wake), name="platform")
+                    tasks.create_task(self.hands.run(), name="hands")
                 tasks.create_task(self._rounds(), name="rounds")
         finally:
+            if self._granting is not None:
+                self._granting.cancel()
             await self.observer.close()
+
+    async def _prepare(self) -> None:
+        """Read what a reign that begins will act on, now that no other one writes any more.
+
+        :raises RetryLaterError: there is no answer.
+        """
+        note = "" if self.platform is None else await self.platform.read_note()
+        await self.writer.grant(())
+        self.supervision.begin_anew()
+        self.supervision.planning.take_note(note)
+        self.teller.begin_anew()
+        self.declared_gone.clear()
+        if self.hands is not None:
+            self.hands.know_note(note)
 
     async def _watch_topology(self) -> None:
         async for found in self._topology.watch():
@@ -135,15 +196,41 @@ class Cycle:
         """One round; whether it changed the ring."""
         self._follow_directory()
         snapshot = self.snapshot()
+        may_act = self.reign.may_act
         self._note_ring(snapshot)
-        self._send_offers(snapshot)
+        self._note_reign(may_act=may_act)
+        if may_act:
+            self._send_offers(snapshot)
         if not self.writer.is_read:
             return False
-        self.decision = self.supervision.decide(snapshot)
+        is_free = self._granting is None or self._granting.done()
+        decide = self.supervision.decide if may_act and is_free else self.supervision.observe
+        self.decision = decide(snapshot)
         self.view_of_cluster = cluster_view(snapshot)
+        if not may_act or not is_free:
+            return False
+        if self.supervision.is_settled:
+            self.declared_gone.clear()
         self.note_plans(snapshot)
-        self._tell(snapshot, self.decision)
+        self.teller.tell(snapshot, self.decision)
+        if self.hands is not None and snapshot.platform is not None:
+            note = self.supervision.planning.note
+            self.hands.want(self.decision.platform, snapshot.platform, note)
         return await self._grant(self.decision.wishes)
+
+    def _note_reign(self, *, may_act: bool) -> None:
+        if may_act == self._acted:
+            return
+        self._acted = may_act
+        if self.platform is None:
+            return  # On one machine there is one supervisor, and no question who leads.
+        name = self._settings.name
+        if may_act:
+            self.say(Topic.LEADER, f"{name} leads, its reign is number {self.reign.term}")
+        else:
+            self._log.info("leads no more", name=name)
+            if self.hands is not None:
+                self.hands.rest()
 
     def _follow_directory(self) -> None:
         names = set(self.directory.places(STORAGE))
@@ -175,8 +262,17 @@ class Cycle:
             self.observer.offer(offer.name, ring, encoded, offer.partitions)
 
     async def _grant(self, wishes: tuple[Wish, ...]) -> bool:
+        """Have the wishes written; rounds wait for that, but not for a store that is away."""
         if not wishes:
             return False
+        self._granting = asyncio.create_task(self._granted(wishes), name="grant")
+        await asyncio.wait({self._granting}, timeout=self._settings.call_ms / 1000)
+        if self._granting.done():
+            return self._granting.result()
+        self._granting.add_done_callback(lambda _: self.wake())
+        return False
+
+    async def _granted(self, wishes: tuple[Wish, ...]) -> bool:
         try:
             granted = await self.writer.grant(wishes)
         except RetryLaterError as error:
@@ -200,60 +296,6 @@ class Cycle:
             for plan in plans
         }
 
-    # Telling
-
-    def _tell(self, snapshot: Snapshot, decision: Decision) -> None:
-        self._tell_ring(snapshot)
-        self._tell_lives(snapshot, decision)
-        now = {said.identity: said for said in decision.said}
-        for identity, said in now.items():
-            if identity not in self._said:
-                self.say(said.topic, said.sentence, said.member)
-        frozen = any(topic is Topic.FREEZE for topic, _ in now)
-        if not frozen and any(topic is Topic.FREEZE for topic, _ in self._said):
-            self.say(Topic.FREEZE, "ring changes are released")
-        self._said = now
-
-    def _tell_ring(self, snapshot: Snapshot) -> None:
-        ring, before = snapshot.confirmed, self._told
-        if ring is None or (before is not None and ring.version <= before.version):
-            return
-        self._told = ring
-        if before is None:
-            sentence = f"ring version {ring.version} of cluster {ring.cluster} is in force"
-        else:
-            sentence = f"ring version {ring.version}: {_news(before, ring)}"
-        self.say(Topic.RING, sentence)
-
-    def _tell_lives(self, snapshot: Snapshot, decision: Decision) -> None:
-        names: Mapping[str, str] = (
-            {} if snapshot.found is None else {m.disk: m.name for m in snapshot.found.members}
-        )
-        dead = frozenset(names.get(disk, disk) for disk in decision.judgement.dead)
-        for name in sorted(dead - self._dead):
-            self.say(Topic.MEMBER, f"{name} is heard by most members no more", name)
-        for name in sorted(self._dead - dead):
-            if name in names.values():
-                self.say(Topic.MEMBER, f"{name} is heard again", name)
-        self._dead = dead
-
     def say(self, topic: Topic, sentence: str, member: str = "") -> None:
         """To log and events."""
-        ring = self.writer.confirmed
-        version = 0 if ring is None else ring.version
-        self._log.info(
-            "said", topic=topic.value, sentence=sentence, member=member, ring_version=version
-        )
-        self.events.add(
-            topic, sentence, member=member, ring_version=version, time_ms=clocks.wall_ms()
-        )
-
-
-def _news(before: Ring, after: Ring) -> str:
-    """What differs: in full where members do, in numbers within a plan, which says the rest."""
-    if before.cluster != after.cluster or before.partitions != after.partitions:
-        return f"the cluster is {after.cluster} now"
-    if before.members == after.members and before.configs != after.configs:
-        found = difference(before, after)
-        return f"{len(found.began)} changes began, {len(found.ended)} ended"
-    return "; ".join(difference(before, after).sentences)
+        self.teller.say(topic, sentence, member)

@@ -78,7 +78,9 @@ class _Line:
                     break
                 if report.hello.disk_id:
                     heard = True
-                    self._take(report)
+                    self._take(report, address)
+                if self._observer.directory.address_of(self.name) not in (address, None):
+                    break  # Another process has the name now.
         except grpc.aio.AioRpcError as error:
             self.problem = error.details() or error.code().name
         except TimeoutError:
@@ -92,9 +94,10 @@ class _Line:
                 await channel.close()
         return heard
 
-    def _take(self, report: pb.WatchMemberResponse) -> None:
+    def _take(self, report: pb.WatchMemberResponse, address: str) -> None:
         before, self.problem = self.seen, ""
         now = seen_from_proto(self.name, report, clocks.monotonic_us())
+        now = replace(now, address=address)
         if before is not None and before.disk == now.disk and before.cluster == now.cluster:
             # What a call has told of it since it wrote this report.
             version = max(now.ring_version, before.ring_version) if before.is_connected else 0

@@ -31,6 +31,8 @@ from becket.core.ring.config import Disk
 from becket.core.ring.members import Member, MemberState
 from becket.core.ring.ring import Ring
 from becket.core.ring.validation import MAX_MEMBERS
+from becket.core.supervision.counting import taken_back
+from becket.core.supervision.declaring import declaration
 from becket.core.supervision.planning import Planning, Proposal
 from becket.core.supervision.saying import Topic
 from becket.core.supervision.status import cluster_view, member_views
@@ -66,14 +68,20 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
         view, ring = cluster_view(snapshot), cycle.writer.confirmed
         decision = cycle.decision
         sentences = [*view.sentences[:1]] if view.stalled else []
+        leader = cycle.reign.leader
+        if not cycle.reign.may_act:
+            sentences.append(_seen_by(self._name, "" if leader is None else leader.name))
         if cycle.writer.problem:
             sentences.append(f"the topology gives no answer: {cycle.writer.problem}")
+        if cycle.reign.problem:
+            sentences.append(f"the lead cannot be taken: {cycle.reign.problem}")
         sentences += [said.sentence for said in decision.said]
         sentences += [each for each in view.sentences if each not in sentences]
         for name, problem in sorted(cycle.observer.problems().items()):
             sentences.append(f"{name} is not heard: {problem}")
+        sentences += () if cycle.hands is None else cycle.hands.problems
         answer = pb.GetStatusResponse(
-            leader=self._name,
+            leader="" if leader is None else leader.name,
             partitions=view.partitions,
             whole_partitions=view.whole,
             degraded_partitions=view.degraded,
@@ -179,10 +187,34 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
             raise InvalidInputError("count", f"must be in {ring.replicas}..{MAX_MEMBERS}")
         before = ring.member_count.wished or len(self._cycle.snapshot().wished)
         if ring.member_count.wished != request.count:
-            await self._grant([SetWishes(member_count=ring.member_count.asked(request.count))])
+            await self._grant(self._counted(ring, request.count))
             sentence = f"{request.count} members are wished for, {before} were before"
             self._cycle.say(Topic.MEMBER, sentence)
         return pb.SetMemberCountResponse(previous_count=before, count=request.count)
+
+    async def DeclareDiskGone(  # noqa: N802
+        self, request: pb.DeclareDiskGoneRequest, context: Context
+    ) -> pb.DeclareDiskGoneResponse:
+        """Take a person's word that a disk is gone."""
+        del context
+        cycle = self._cycle
+        found = declaration(cycle.snapshot(), request.member)
+        member = found.member
+        answer = pb.DeclareDiskGoneResponse(disk_id=member.disk, sentences=found.sentences)
+        if request.confirm not in ("", member.disk):
+            raise InvalidInputError("confirm", f"must be the disk of {member.name}: {member.disk}")
+        if found.is_given_up:
+            answer.declared = True
+        elif request.confirm:
+            if found.is_awaited:
+                cycle.declared_gone.add(member.disk)
+                cycle.wake()
+            else:
+                await self._grant([PutMember(replace(member, state=MemberState.GONE))])
+            sentence = f"the disk of {member.name} ({member.disk}) is gone, as a person says"
+            cycle.say(Topic.MEMBER, sentence, member.name)
+            answer.declared = True
+        return answer
 
     # Plans
 
@@ -216,7 +248,7 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
         if proposal.member_count:
             count = ring.member_count.asked(proposal.member_count)
             if count != ring.member_count:
-                wishes.append(SetWishes(member_count=count))
+                wishes += self._counted(ring, proposal.member_count)
         if wishes:
             await self._grant(wishes)
         if proposal.joining:
@@ -296,11 +328,24 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
         if freezes:
             raise FrozenError(f"ring changes are frozen: {freezes[0]}")
 
+    def _counted(self, ring: Ring, count: int) -> list[Wish]:
+        """The wishes for another count: a larger one takes back what the smaller one began."""
+        view = self._cycle.snapshot().platform
+        back = () if view is None else taken_back(ring, view, count)
+        return [SetWishes(member_count=ring.member_count.asked(count)), *back]
+
     async def _grant(self, wishes: Sequence[Wish]) -> None:
         granted = await self._cycle.writer.grant(wishes)
         if granted.dropped:
             # The ring was changed at the same time; a second look tells what that means.
             raise RetryNowError(granted.dropped[0].reason)
+
+
+def _seen_by(name: str, leader: str) -> str:
+    """Who tells this, when it is not the one that leads."""
+    if leader and leader != name:
+        return f"{leader} leads and cannot be reached: this is what {name} sees"
+    return f"no supervisor leads, so nothing is changed: this is what {name} sees"
 
 
 def _member(ring: Ring, name: str) -> Member:

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from becket.adapters.kubernetes.settings import KubernetesSettings
 from becket.core.errors import InvalidInputError
 from becket.core.hashing import check_partition_count
 from becket.core.membership.settings import MembershipSettings
@@ -39,10 +40,22 @@ class SupervisorSettings(ServiceSettings):
     )
     call_ms: int = Field(2000, ge=10, le=60_000, description="an offer of a ring may take so long")
     events: int = Field(1000, ge=1, le=100_000, description="so many are remembered")
+    release_s: int = Field(
+        60,
+        ge=1,
+        le=86_400,
+        description="a pod neither ready nor heard for so long may be evicted, if nothing needs it",
+    )
+    kubernetes: Annotated[KubernetesSettings, CHECKED] = KubernetesSettings()
 
     @model_validator(mode="after")
     def _supervision(self) -> Self:
         check_partition_count(self.partitions)
         if self.gather_ms > self.look_ms:
             raise InvalidInputError("gather_ms", "must not be over look_ms")
+        for field in ("wish_object", "storage_set", "lease", "budget"):
+            if self.kubernetes.is_set and not getattr(self.kubernetes, field):
+                raise InvalidInputError(f"kubernetes.{field}", "must name the object")
+        if self.kubernetes.is_set and self.topology_file:
+            raise InvalidInputError("topology_file", "the ring is in kubernetes.ring_object")
         return self

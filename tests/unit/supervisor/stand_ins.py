@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from becket.adapters.local.leadership import AlwaysLeader
 from becket.adapters.local.memory import MemoryDirectory, MemoryTopology
 from becket.adapters.rpc.rings import epoch_to_proto
 from becket.api.v1 import replica_pb2 as replica
@@ -22,6 +23,7 @@ from becket.ports.directory import Place
 from becket.runtime.contract import Runtime
 from becket.runtime.host import Host
 from becket.runtime.logs import open_log
+from becket.supervisor.cycle import Ports
 from becket.supervisor.service import SupervisorProcess
 from becket.supervisor.settings import SupervisorSettings
 
@@ -204,7 +206,8 @@ async def supervising(scene: Scene, **settings: Any) -> AsyncIterator[Office]:  
 
     def build(runtime: Runtime) -> SupervisorProcess:
         given = SupervisorSettings(name="supervisor-0", **chosen)
-        made.append(SupervisorProcess(runtime, given, scene.topology, scene.directory))
+        ports = Ports(scene.topology, scene.directory, AlwaysLeader(given.name))
+        made.append(SupervisorProcess(runtime, given, ports))
         return made[0]
 
     loaded = SupervisorSettings(name="supervisor-0", **chosen)

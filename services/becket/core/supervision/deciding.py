@@ -85,6 +85,8 @@ class Supervision:
         self._vanished: set[str] = set()
         self._first_pods: frozenset[str] = frozenset()
         self._calm_since: int | None = None
+        self.is_settled = False
+        """Whether the last decision had a ring object to work with."""
         self.planning = self._planning()
 
     def _planning(self) -> Planning:
@@ -112,6 +114,7 @@ class Supervision:
             return self.observe(snapshot)
         beginning = begin(snapshot, self._new)
         ring = snapshot.found
+        self.is_settled = beginning.is_settled and ring is not None
         if not beginning.is_settled or ring is None:
             return self._begun(snapshot, beginning)
         judgement = self._judged(snapshot, ring)

@@ -72,7 +72,10 @@ def _is_heard(member: Member, snapshot: Snapshot, ring: Ring) -> bool:
 
 
 def _sentences(
-    ring: Ring, snapshot: Snapshot, member: Member, is_awaited: bool  # noqa: FBT001 - private
+    ring: Ring,
+    snapshot: Snapshot,
+    member: Member,
+    is_awaited: bool,
 ) -> tuple[str, ...]:
     held = ring.partitions_by_disk[member.disk]
     alive = {

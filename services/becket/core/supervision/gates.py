@@ -62,7 +62,8 @@ def gates(
             problem = _lack(ring, whole, pod.name, is_filled)
         if problem:
             sentence = f"{pod.name} is not ready for the next one to go: {problem}"
-            said.append(Said(Topic.PLATFORM, sentence, pod.name, f"gate of {pod.uid}"))
+            key = f"gate of {pod.uid}"
+            said.append(Said(Topic.PLATFORM, sentence, pod.name, key, is_passing=True))
         else:
             opens.append(Gate(pod.name, pod.uid))
     return Gates(tuple(opens), tuple(said))

@@ -29,7 +29,8 @@ class Topic(Enum):
 class Said:
     """One sentence. ``key`` stays the same while only numbers in the sentence change.
 
-    ``is_warning``: somebody should look at it; otherwise it is for information.
+    ``is_warning``: somebody should look at it; otherwise it is for information. ``is_passing``: it
+    comes and goes too often to be an event, and is for the status only.
     """
 
     topic: Topic
@@ -37,6 +38,7 @@ class Said:
     member: str = ""
     key: str = ""
     is_warning: bool = False
+    is_passing: bool = False
 
     @property
     def identity(self) -> tuple[Topic, str]:

@@ -89,7 +89,7 @@ class MemberReports:
                 entry.lagging_disk_ids.extend(
                     disk
                     for disk in reign.config.members
-                    if disk != self._shell.identity.disk and not reign.levelling.is_level(disk)
+                    if disk != self._shell.identity.disk and reign.levelling.is_behind(disk)
                 )
         return out
 

@@ -85,11 +85,17 @@ class Levelling:
     def is_level(self, disk: Disk) -> bool:
         """R34, R35: was level in this epoch, and lacks no write that is or may be chosen."""
         return (
-            not self._lacking.get(disk, {0: 0})
-            and len(self._settled) == self._buckets
+            not self.is_behind(disk)
             and not any(disk in trailing.missing for trailing in self._trailing.values())
             and not self._c.keys.open_without(disk)
         )
+
+    def is_behind(self, disk: Disk) -> bool:
+        """Whether it may lack more than the writes whose acks are awaited at this moment.
+
+        For whoever looks now and then: under load some ack is always on its way.
+        """
+        return bool(self._lacking.get(disk, {0: 0})) or len(self._settled) < self._buckets
 
     def note_write(self, key: bytes) -> None:
         """A write of this key goes out now."""
@@ -213,7 +219,7 @@ class Levelling:
         self._active.discard(key)
 
     def tick(self) -> None:
-        """Note missing acks, compare when it is time, list what differs, feed what was listed."""
+        """Note missing acks, compare when it is time, list what differs."""
         now, settings = self._ctx.now_us, self._ctx.settings
         for round_id, trailing in list(self._trailing.items()):
             if now - trailing.since_us >= settings.laggard_us:
@@ -227,15 +233,27 @@ class Levelling:
             return
         if self._listing is not None:
             self._listing.tick()
-        self._feed()
+        self._go_on()
         if self._listing is None and not self._to_list and now >= self._next_us:
             self._compare()
 
-    def _feed(self) -> None:
-        while self._waiting and len(self._active) < self._ctx.settings.copy_window:
+    @property
+    def under_way(self) -> int:
+        """How many keys are levelled now."""
+        return len(self._active)
+
+    def feed(self, room: int) -> int:
+        """Begin with up to ``room`` keys of those that were listed; returns with how many."""
+        begun = 0
+        while self._waiting and begun < room:
+            begun += 1
             key = self._waiting.popleft()
             self._active.add(key)
             self._c.keys.add_task(key, Task(Chore.LEVEL, ZERO))
+        return begun
+
+    def _go_on(self) -> None:
+        """The next page, or the next walk, once all keys of the one before are levelled."""
         if self._waiting or self._active:
             return
         if self._listing is not None and self._page_last:

@@ -11,8 +11,8 @@ READY := $(BIN)/becket
 BUILD := .build
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up show test lint format tidy unit integration probe sim-ci sim explore explore-ci mutants \
-	mutants-ci proto lock clean
+.PHONY: help venv up show image helm manifests charts test lint format tidy unit integration probe \
+	sim-ci sim explore explore-ci mutants mutants-ci proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -38,8 +38,31 @@ up: $(READY) ## run a cluster on this machine, in the foreground: Ctrl-C stops i
 show: $(READY) ## show a cluster at work: simulated, in one process
 	$(BIN)/python -m tests.simulation show
 
+# docker, podman or buildah: whichever is there. ARGS takes further arguments, such as a base
+# (`--build-arg PYTHON_IMAGE=...`).
+IMAGE ?= becket:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
+
+image: ## build the container image IMAGE
+	@test -n "$(BUILDER)" || { echo "docker, podman or buildah is needed"; exit 2; }
+	$(BUILDER) build -t $(IMAGE) $(ARGS) .
+
+HELM3 := helm.sh/helm/v3/cmd/helm@v3.22.0
+HELM4 := helm.sh/helm/v4/cmd/helm@v4.3.1
+
+helm: ## build both helms into .build, for the tests of the chart; needs Go
+	CGO_ENABLED=0 GOBIN=$(abspath $(BUILD)/helm3) go install -trimpath -ldflags "-s -w" $(HELM3)
+	CGO_ENABLED=0 GOBIN=$(abspath $(BUILD)/helm4) go install -trimpath -ldflags "-s -w" $(HELM4)
+
+manifests: $(READY) ## write k8s/ and the chart's table of values afresh; needs helm
+	$(BIN)/python -m charts.values_table
+	$(BIN)/python -m charts.manifests
+
+charts: $(READY) ## the chart and what it renders; skipped, with the reason, where there is no helm
+	$(BIN)/python -m pytest -q tests/charts
+
 test: ## everything that CI runs
-	@for part in lint tidy unit integration probe explore-ci mutants-ci sim-ci; do \
+	@for part in lint tidy unit charts integration probe explore-ci mutants-ci sim-ci; do \
 		started=$$(date +%s); \
 		echo "== make $$part"; \
 		$(MAKE) --no-print-directory $$part || exit 1; \
@@ -100,6 +123,9 @@ lock: $(READY) ## take up newer versions of all dependencies
 	$(COMPILE) --upgrade -c requirements/dev.txt -o requirements/core.txt
 	$(COMPILE) --upgrade -c requirements/dev.txt --extra client -o requirements/client.txt
 	$(COMPILE) --upgrade -c requirements/dev.txt --extra server -o requirements/server.txt
+	$(COMPILE) --upgrade -c requirements/dev.txt --extra server --extra cli -o requirements/image.txt
+	$(subst pyproject.toml,,$(COMPILE)) --upgrade -c requirements/dev.txt \
+		--group pyproject.toml:build -o requirements/build.txt
 
 clean: ## remove all that can be made again
 	rm -rf $(VENV) $(BUILD) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -66,7 +66,7 @@ class Member:
         self._ctx.now_us = now_us
         self._scrub_us = now_us
         self._page_us = now_us
-        self._swept = -1
+        self._swept = self._levelled = -1
         self.seats: dict[int, Seat] = {}
         self._standing = Standing(self._ctx, identity, self._crown)
         self._claims = Claims(self._ctx, self.seats)
@@ -109,6 +109,7 @@ class Member:
         for seat in list(self.seats.values()):
             self._tick(seat)
         self._claims.tick()
+        self._level()
         if self._ctx.now_us >= self._scrub_us:
             self._scrub_us = self._ctx.now_us + self._settings.sweep_us
             self.replica.scrub()
@@ -116,6 +117,21 @@ class Member:
             self._page_us = self._ctx.now_us + self._settings.page_us
             self._sweep()
         self._leave()
+
+    def _level(self) -> None:
+        """Share out what may be levelled at once, in rising order from where it ended last."""
+        reigns = self.reigns()
+        room = self._settings.level_window
+        room -= sum(coordinator.levelling.under_way for coordinator in reigns.values())
+        if room <= 0:
+            return
+        for number in sorted(reigns, key=lambda number: (number <= self._levelled, number)):
+            begun = reigns[number].levelling.feed(room)
+            if begun:
+                self._levelled = number
+                room -= begun
+                if not room:
+                    return
 
     def _sweep(self) -> None:
         """One page of the next partition whose turn it is, in rising order."""

@@ -55,7 +55,10 @@ class Settings:
     buckets: int = 64
     page_keys: int = 256
     copy_window: int = 64
-    """Keys that background work (copy, levelling, purge) has under way in a partition."""
+    """Keys that copying or purging has under way in a partition."""
+    level_window: int = 64
+    """Keys that levelling has under way in all partitions together: after a member's return each of
+    them differs, and clients' operations wait behind what is done for it."""
     queue_limit: int = 1000
     """Attempts waiting for one key; beyond it they are refused as overload."""
     park_limit: int = 10_000
@@ -81,7 +84,14 @@ class Settings:
             "records_limit",
             "must not be under records_kept",
         )
-        for name in ("page_keys", "copy_window", "queue_limit", "park_limit", "fold_limit"):
+        for name in (
+            "page_keys",
+            "copy_window",
+            "level_window",
+            "queue_limit",
+            "park_limit",
+            "fold_limit",
+        ):
             _check(getattr(self, name) > 0, name, "must be positive")
 
     def lease_until(self, sent_us: int) -> int:

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, Protocol
 import aiohttp
 from kubernetes.aio import client as generated
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from yaml import YAMLError
 
 from becket.adapters.kubernetes.failures import RefusedError, UnavailableError, of_status, outcomes
 from becket.adapters.kubernetes.settings import KubernetesSettings
@@ -248,7 +249,7 @@ async def open_access(
     file = kubeconfig or os.environ.get("KUBECONFIG", "")
     try:
         namespace = await _configure(configuration, file, context)
-    except (ConfigException, OSError, ValueError) as error:
+    except (ConfigException, OSError, ValueError, YAMLError) as error:
         problem = f"there are no credentials for the Kubernetes API: {error}"
         raise InvalidInputError("kubernetes", problem) from error
     configuration.client_session_kwargs = {"middlewares": (_send_writes_once,)}

@@ -16,12 +16,12 @@ from tests.unit.adapters.kubernetes.fake_api import (
     NAMESPACE,
     PATIENCE_S,
     FakeApi,
-    Json,
     What,
     access_to,
     settings_for,
     until,
 )
+from tests.unit.adapters.kubernetes.fake_store import Json
 
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from becket.adapters.dispatch.connection import Routing
 from becket.adapters.dispatch.settings import DispatchSettings
 from becket.client import client as asynchronous
 from becket.client.values import Span
@@ -82,11 +83,12 @@ class Client:
         self,
         *addresses: str,
         timeout: Span = asynchronous.DEFAULT_TIMEOUT_S,
+        routing: Routing = "auto",
         limits: Limits | None = None,
         dispatch: DispatchSettings | None = None,
     ) -> None:
         self._client = asynchronous.Client(
-            *addresses, timeout=timeout, limits=limits, dispatch=dispatch
+            *addresses, timeout=timeout, routing=routing, limits=limits, dispatch=dispatch
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

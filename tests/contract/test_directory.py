@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from becket.adapters.local.directory import FileDirectory, TemplateDirectory, write_places
+from becket.adapters.local.directory import (
+    MOST_PLACES,
+    FileDirectory,
+    TemplateDirectory,
+    write_places,
+)
 from becket.adapters.local.memory import MemoryDirectory
 from becket.core.errors import InvalidInputError
 from becket.ports.directory import Directory, Place
@@ -106,6 +111,22 @@ def test_a_template_gives_every_name_an_address_and_knows_no_places() -> None:
     assert directory.places("storage") == {}
     for bad in ("", "a/b", "a b", "-a", "x" * 300):
         assert directory.address_of(bad) is None
+
+
+def test_what_a_process_says_of_itself_goes_before_the_template() -> None:
+    directory = TemplateDirectory("{name}.becket-storage:7400")
+    directory.learn("storage-0", "10.0.0.7:7400")
+    directory.learn("storage-0", "10.0.0.8:7400")
+    assert directory.address_of("storage-0") == "10.0.0.8:7400"
+    assert directory.address_of("storage-1") == "storage-1.becket-storage:7400"
+
+
+def test_what_is_learnt_is_bounded() -> None:
+    directory = TemplateDirectory("{name}.becket-storage:7400")
+    for number in range(MOST_PLACES + 1):
+        directory.learn(f"storage-{number}", "10.0.0.7:7400")
+    assert directory.address_of("storage-0") == "storage-0.becket-storage:7400"
+    assert directory.address_of(f"storage-{MOST_PLACES}") == "10.0.0.7:7400"
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
-from becket.adapters.dispatch.connection import Connection
+from becket.adapters.dispatch.connection import Connection, Routing
 from becket.adapters.dispatch.settings import DispatchSettings
 from becket.api.v1 import key_value_pb2 as kv
 from becket.client.values import (
@@ -51,7 +51,9 @@ class Client:
     the router. Use it as ``async with Client("127.0.0.1:7400") as client``, or call ``connect`` and
     ``close``. Operations that are issued in the same turn of the event loop travel together.
 
-    ``timeout``: of calls that name none, and of connecting, in seconds. ``limits``: those of the
+    ``timeout``: of calls that name none, and of connecting, in seconds. ``routing``: ``direct``
+    never uses a router, ``router`` nothing else, and ``auto`` uses it where no member can be
+    reached within 0.2 s at the beginning, as through a port-forward. ``limits``: those of the
     cluster, where they are not the defaults.
     """
 
@@ -59,6 +61,7 @@ class Client:
         self,
         *addresses: str,
         timeout: Span = DEFAULT_TIMEOUT_S,
+        routing: Routing = "auto",
         limits: Limits | None = None,
         dispatch: DispatchSettings | None = None,
     ) -> None:
@@ -68,7 +71,11 @@ class Client:
             host, _, port = address.rpartition(":")
             if not host or not port.isdigit():
                 raise InvalidInputError("addresses", f"{address!r} is not host:port")
+        if routing not in get_args(Routing):
+            problem = f"must be one of {', '.join(get_args(Routing))}, not {routing!r}"
+            raise InvalidInputError("routing", problem)
         self._addresses = addresses
+        self._routing: Routing = routing
         self._timeout_s = timeout_seconds(timeout)
         self._limits = limits or Limits()
         self._settings = dispatch or DispatchSettings()
@@ -85,9 +92,11 @@ class Client:
             return
         connection = Connection(self._settings, self._limits)
         self._connection = connection
-        connection.start(self._addresses, fall_back=True)
+        connection.start(self._addresses, routing=self._routing)
         try:
             await connection.wait_ready(self._timeout_s)
+            if self._routing == "auto":
+                await connection.choose_routes()
         except BaseException:
             await self.close()
             raise

@@ -24,6 +24,19 @@ class Place(NamedTuple):
     weight: int = USUAL_WEIGHT
 
 
+class LearningDirectory(Protocol):
+    """A directory that can be told where a process answers, by the process itself."""
+
+    def address_of(self, name: str) -> str | None:
+        """As ``Directory.address_of``."""
+
+    def places(self, service: str) -> Mapping[str, Place]:
+        """As ``Directory.places``."""
+
+    def learn(self, name: str, address: str) -> None:
+        """The process of this name says that it answers here; ignored where more is known."""
+
+
 class Directory(Protocol):
     """Where processes answer."""
 

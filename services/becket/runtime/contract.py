@@ -7,7 +7,7 @@ service.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -87,5 +87,6 @@ class Runtime:
         return self.telemetry.tracer
 
 
-Build = Callable[[Runtime], Service]
-"""Makes a service; called inside the event loop, before the server is bound."""
+Build = Callable[[Runtime], Service | Awaitable[Service]]
+"""Makes a service; called inside the event loop, before the server is bound. One that has to wait
+is cancelled when the process is told to stop."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from pathlib import Path
 from time import monotonic
 
@@ -70,7 +70,10 @@ class Host:
         Cancelled, or after a failure, it ends as a killed process does: without a drain, every
         call broken off.
         """
-        service = self._build(self.runtime)
+        service = await self._built(stop)
+        if service is None:
+            await self.runtime.telemetry.close()
+            return EXIT_OK
         server = self._prepare(service)
         try:
             self._bind(server)
@@ -94,6 +97,22 @@ class Host:
             main.cancel()
             # Nothing to wait for after an orderly stop; after a failure, nobody is answered.
             await asyncio.wait((asyncio.create_task(server.stop(None)),), timeout=ABANDON_S)
+
+    async def _built(self, stop: asyncio.Event) -> Service | None:
+        """The service; None where the process was told to stop before there was one."""
+        made = self._build(self.runtime)
+        if not isinstance(made, Awaitable):
+            return made
+        making, told = asyncio.ensure_future(made), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((making, told), return_when=asyncio.FIRST_COMPLETED)
+            if making.done():
+                return making.result()
+            self._log.info("stopping", ended=False)
+            return None
+        finally:
+            told.cancel()
+            making.cancel()
 
     def _prepare(self, service: Service) -> grpc.aio.Server:
         runtime = self.runtime
@@ -147,12 +166,14 @@ class Host:
     async def _stop(
         self, service: Service, server: grpc.aio.Server, main: asyncio.Task[None], *, drain: bool
     ) -> int:
-        until = monotonic() + self._settings.stop_grace_s
+        answering_until = monotonic() + self._settings.pre_stop_s
+        until = answering_until + self._settings.stop_grace_s
         self.runtime.health.stop()
         self.runtime.stopping.set()
         code = EXIT_OK
         if drain:
             code = await self._drain(service, main)
+        await asyncio.wait((main,), timeout=max(0.0, answering_until - monotonic()))
         if _failed(main):
             return self._fail(main)
         grace = max(LEAST_STOP_S, until - monotonic())
@@ -173,7 +194,10 @@ class Host:
     async def _drain(self, service: Service, main: asyncio.Task[None]) -> int:
         """Drain, but not for longer than the main loop lives."""
         draining = asyncio.create_task(
-            self._within(self._settings.stop_grace_s, service.drain(), "drain"), name="drain"
+            self._within(
+                self._settings.pre_stop_s + self._settings.stop_grace_s, service.drain(), "drain"
+            ),
+            name="drain",
         )
         watched = (draining, main) if not main.done() else (draining,)
         await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)

@@ -76,6 +76,7 @@ class RingServicer(rpc.RingServiceServicer):
         sent: Ring | None = None
         known_version = request.known_version
         told: dict[int, Epoch] = {}
+        addresses: dict[str, str | None] = {}
         serial = -1
         try:
             async with asyncio.timeout(age_s):
@@ -84,6 +85,7 @@ class RingServicer(rpc.RingServiceServicer):
                     ring = self._view.ring
                     if ring is not None:
                         answer = self._change(sent, ring, known_version)
+                        self._add_addresses(answer, ring, addresses)
                         answer.coordinators.extend(self._coordinators(ring, told))
                         sent, known_version = ring, ring.version
                         if answer.ByteSize():
@@ -120,6 +122,25 @@ class RingServicer(rpc.RingServiceServicer):
             if old != new:
                 change.partitions.append(config_to_proto(partition, new))
         return pb.WatchRingResponse(change=change)
+
+    def _add_addresses(
+        self, answer: pb.WatchRingResponse, ring: Ring, told: dict[str, str | None]
+    ) -> None:
+        """Members that answer elsewhere than the watcher was told; that alone changes no ring."""
+        address_of = self._directory.address_of
+        now = {member.name: address_of(member.name) for member in ring.members}
+        if not answer.HasField("ring"):
+            named = {member.disk_id for member in answer.change.members}
+            moved = [
+                member_to_proto(member, now[member.name])
+                for member in ring.members
+                if now[member.name] != told.get(member.name) and member.disk not in named
+            ]
+            if moved and not answer.HasField("change"):
+                answer.change.from_version = answer.change.to_version = ring.version
+            answer.change.members.extend(moved)
+        told.clear()
+        told.update(now)
 
     def _coordinators(self, ring: Ring, told: dict[int, Epoch]) -> list[types_pb2.Coordinator]:
         """Those that are not in ``told`` yet, which is brought up to date."""

@@ -24,7 +24,7 @@ HANDSHAKE_MS = 10_000
 KEEPALIVE_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 10_000
 PING_MS = 1_000
-"""Pings that come faster are still answered, but counted; our own channels ping every 10 s."""
+"""Pings that come faster are still answered, but counted; members ping each other every 3 s."""
 METADATA_BYTES = 16 << 10
 
 

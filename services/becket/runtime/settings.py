@@ -74,6 +74,8 @@ class ServiceSettings(BaseSettings):
     """Of this process: in Kubernetes its pod, on one machine what the supervisor calls it."""
     listen: str = "127.0.0.1:0"
     """Where gRPC is served, host:port; port 0 takes a free one."""
+    advertise: str = ""
+    """Where others reach this process, host:port, as it tells them; empty: by their directory."""
     http_listen: str = ""
     """Where /live, /ready and /metrics are served, host:port; empty for nowhere."""
     announce_file: str = ""
@@ -91,6 +93,9 @@ class ServiceSettings(BaseSettings):
     """The share of calls without a caller's trace that begin one; a span costs 20 us."""
     stop_grace_s: Annotated[float, Field(gt=0, le=3600)] = 10
     """From SIGTERM on: the drain, then calls in flight. Kubernetes must wait longer."""
+    pre_stop_s: Annotated[float, Field(ge=0, le=600)] = 0
+    """From SIGTERM on calls are answered for so long, since routes to here vanish with a delay;
+    ``stop_grace_s`` comes after it."""
     default_deadline_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 5000
     """Of a unary call that brings no deadline."""
     max_in_flight: Count = 4096
@@ -121,7 +126,7 @@ class ServiceSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _relations(self) -> Self:
-        for field in ("listen", "http_listen"):
+        for field in ("listen", "http_listen", "advertise"):
             value = getattr(self, field)
             if value or field == "listen":
                 split_address(value, field)

@@ -7,14 +7,14 @@ from typing import cast
 
 from becket.adapters.local.directory import open_directory
 from becket.runtime.service import Runtime, main
-from becket.storage.disk import open_disk
+from becket.storage.disk import until_open
 from becket.storage.service import StorageService
 from becket.storage.settings import StorageSettings
 
 
-def _build(runtime: Runtime) -> StorageService:
+async def _build(runtime: Runtime) -> StorageService:
     settings = cast("StorageSettings", runtime.settings)
-    disk = open_disk(settings.data_folder, settings.rocks)
+    disk = await until_open(settings.data_folder, settings.rocks, settings.lock_wait_s)
     directory = open_directory(settings.addresses_file, settings.address_template)
     return StorageService(runtime, settings, directory, disk)
 

@@ -8,16 +8,25 @@ sent.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from becket.adapters.engines.cells import EngineCells
 from becket.adapters.engines.rocks import RocksEngine, RocksSettings
-from becket.adapters.engines.volume import Volume, open_volume, set_aside
+from becket.adapters.engines.volume import (
+    Volume,
+    VolumeLockedError,
+    open_volume,
+    set_aside,
+)
 from becket.core.replication.store import Recovered
 from becket.core.replication.versions import Identity
 from becket.ports.engine import EngineCorruptError, EngineFailedError
+
+LOCK_LOOK_S = 0.05
 
 
 @dataclass
@@ -49,6 +58,23 @@ def open_disk(folder: Path, settings: RocksSettings) -> Disk:
         volume = open_volume(folder, _new_disk_id())
         set_aside(volume)
         return _open(folder, settings, str(error))
+
+
+async def until_open(folder: Path, settings: RocksSettings, wait_s: float) -> Disk:
+    """As ``open_disk``, but wait for a predecessor that has the folder open still.
+
+    A pod that was deleted by force may live on beside its successor (KUBERNETES.md, identity).
+
+    :raises VolumeError: the folder is not ours, or still open elsewhere after ``wait_s`` seconds.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return open_disk(folder, settings)
+        except VolumeLockedError:
+            if time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(LOCK_LOOK_S)
 
 
 def _open(folder: Path, settings: RocksSettings, lost: str) -> Disk:

@@ -21,6 +21,8 @@ class Hellos:
         self.cluster = ""
         """Empty until a ring has told it."""
         self.ring_version = 0
+        self.address = ""
+        """Where this process answers; empty where it has not been told."""
         self._heard: dict[Disk, int] = {}
 
     def say(self, peer: Disk = "") -> pb.Hello:
@@ -31,6 +33,7 @@ class Hellos:
             incarnation=self.own.incarnation,
             peer_disk_id=peer,
             ring_version=self.ring_version,
+            address=self.address,
         )
 
     def check(self, hello: pb.Hello, dialled: Disk = "") -> Identity:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import grpc
 
-from becket.adapters.rpc.channels import is_asked_to_end, open_channel
+from becket.adapters.rpc.channels import PEER_KEEPALIVE_MS, is_asked_to_end, open_channel
 from becket.adapters.rpc.peers import (
     BULK,
     PeerMessageError,
@@ -59,8 +59,8 @@ class Listener(Protocol):
     def closed(self, disk: Disk) -> None:
         """A stream to this peer has broken."""
 
-    def ring_seen(self, disk: Disk, version: int) -> None:
-        """A peer's hello told of its ring."""
+    def greeted(self, peer: Identity, hello: pb.Hello) -> None:
+        """A peer has told of its ring and its address."""
 
 
 class BeatSource(Protocol):
@@ -93,6 +93,8 @@ class Link:
         self._links = links
         self._address = ""
         self._channel: grpc.aio.Channel | None = None
+        self._incarnation = 0
+        """The newest process of the peer that was heard of."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -113,6 +115,19 @@ class Link:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._channel is not None:
             await self._channel.close()
+
+    def redial(self, peer: Identity) -> None:
+        """Leave the process before this one: its address may take packets and never answer.
+
+        A pod that is made again has another address, and the machine of the one before may be gone
+        without a word (KUBERNETES.md, nodes).
+        """
+        if peer.incarnation <= self._incarnation:
+            return
+        self._incarnation = peer.incarnation
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            self._links.end_soon(channel.close())
 
     async def _keep(self, run: Callable[[], Awaitable[None]], outbox: Outbox[Any]) -> None:
         pause = FIRST_PAUSE_S
@@ -143,7 +158,10 @@ class Link:
         if address is None:
             raise OSError(f"no address is known for {self.disk}")
         if self._channel is None or address != self._address:
-            old, self._channel = self._channel, open_channel(address)
+            old, self._channel = (
+                self._channel,
+                open_channel(address, keepalive_ms=PEER_KEEPALIVE_MS),
+            )
             self._address = address
             if old is not None:
                 await old.close()
@@ -184,7 +202,8 @@ class Link:
         if first is grpc.aio.EOF or not first.HasField("hello"):
             raise WrongClusterError(f"{self.disk} ended the stream without a hello")
         peer = self._links.hellos.check(first.hello, self.disk)
-        self._links.listener.ring_seen(self.disk, first.hello.ring_version)
+        self._incarnation = peer.incarnation
+        self._links.listener.greeted(peer, first.hello)
         self._links.listener.heard(peer)
 
         async def read() -> None:
@@ -244,13 +263,23 @@ class Links:
     def set_peers(self, disks: frozenset[Disk]) -> None:
         """Keep links to exactly these peers."""
         for disk in [disk for disk in self._links if disk not in disks]:
-            task = asyncio.create_task(self._links.pop(disk).close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self.end_soon(self._links.pop(disk).close())
         for disk in disks:
             if disk not in self._links:
                 link = self._links[disk] = Link(self, disk)
                 link.start()
+
+    def redial(self, peer: Identity) -> None:
+        """A process of this peer was heard: the link is to lead to it."""
+        link = self._links.get(peer.disk)
+        if link is not None:
+            link.redial(peer)
+
+    def end_soon(self, ending: Coroutine[None, None, None]) -> None:
+        """Let something end beside what goes on; ``close`` waits for it."""
+        task = asyncio.create_task(ending)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """End every link."""

@@ -42,14 +42,15 @@ class LoadReports:
         self._cpu_s = time.process_time()
         self._cpu = 0.0
 
-    async def run(self, directory: Directory) -> None:
-        """Report to whichever balancer there is, for ever."""
+    async def run(self, directory: Directory, otherwise: str) -> None:
+        """Report to whichever balancer the directory lists, or to ``otherwise``, for ever."""
         while True:
             place = next(iter(directory.places("balancer").values()), None)
-            if place is not None and place.address:
+            address = place.address if place is not None else otherwise
+            if address:
                 # A balancer that is away is no matter of ours.
                 with contextlib.suppress(grpc.aio.AioRpcError):
-                    await self._report_to(place.address)
+                    await self._report_to(address)
             await asyncio.sleep(AGAIN_S)
 
     async def _report_to(self, address: str) -> None:

@@ -180,7 +180,7 @@ class ReplicaServicer(rpc.ReplicaServiceServicer):
             )
         peer = self._hellos.check(first.hello)
         self._listener.heard(peer)
-        self._listener.ring_seen(peer.disk, first.hello.ring_version)
+        self._listener.greeted(peer, first.hello)
         return peer, _Outlet()
 
     async def OfferRing(  # noqa: N802

@@ -16,13 +16,14 @@ import grpc
 from becket.adapters import clocks
 from becket.adapters.rpc.ring_view import RingView
 from becket.api.v1 import key_value_pb2_grpc, replica_pb2_grpc, ring_pb2_grpc
+from becket.api.v1 import replica_pb2 as pb
 from becket.core.membership.detector import HealthChange
 from becket.core.replication.member import Member
 from becket.core.replication.messages import Message
 from becket.core.replication.versions import Epoch, Identity
 from becket.core.ring.config import Disk as DiskId
 from becket.core.ring.ring import Ring
-from becket.ports.directory import Directory
+from becket.ports.directory import LearningDirectory
 from becket.runtime.ring_service import RingServicer
 from becket.runtime.service import Runtime
 from becket.storage.beats import Beats
@@ -54,7 +55,7 @@ class StorageService:
     """One member."""
 
     def __init__(
-        self, runtime: Runtime, settings: StorageSettings, directory: Directory, disk: Disk
+        self, runtime: Runtime, settings: StorageSettings, directory: LearningDirectory, disk: Disk
     ) -> None:
         self._runtime = runtime
         self._settings = settings
@@ -72,6 +73,9 @@ class StorageService:
         self._view = view
         self.shell = Shell(member, disk.cells, commits)
         self._hellos = Hellos(identity)
+        if settings.advertise:
+            self._hellos.address = settings.advertise
+            directory.learn(settings.name, settings.advertise)
         self._keeper = RingKeeper(view, self.shell, self._hellos)
         self._beats = Beats(settings.membership, identity, view)
         self._links = Links(self._hellos, self, self._beats, self._address_of)
@@ -137,7 +141,9 @@ class StorageService:
         """Let time pass, until the disk fails."""
         tick_s = self._settings.tick_ms / 1000
         loop = asyncio.get_running_loop()
-        reporting = asyncio.create_task(self.load.run(self._directory))
+        reporting = asyncio.create_task(
+            self.load.run(self._directory, self._settings.balancer_address)
+        )
         watching = asyncio.create_task(self._keep_watching_space())
         try:
             due = loop.time()
@@ -197,9 +203,14 @@ class StorageService:
         """A stream to this peer has broken."""
         self._beats.closed(disk)
 
-    def ring_seen(self, disk: DiskId, version: int) -> None:
-        """A peer's hello told of its ring."""
-        self._keeper.fetch(self._address_of(disk), version)
+    def greeted(self, peer: Identity, hello: pb.Hello) -> None:
+        """A peer has told of its ring and its address."""
+        ring = self._view.ring
+        if hello.address and ring is not None and peer.disk in ring.by_disk:
+            self._directory.learn(ring.name_of(peer.disk), hello.address)
+            self._view.note_address(peer.disk, hello.address)
+        self._links.redial(peer)
+        self._keeper.fetch(self._address_of(peer.disk), hello.ring_version)
 
     def _address_of(self, disk: DiskId) -> str | None:
         ring = self._view.ring

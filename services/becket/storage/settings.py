@@ -38,6 +38,12 @@ class StorageSettings(ServiceSettings):
     durability: Literal["fsync", "os"] = Field(
         "fsync", description="os: survives processes and pods, not machines"
     )
+    lock_wait_s: float = Field(
+        0, ge=0, le=600, description="a predecessor that still ends may hold the volume so long"
+    )
+    balancer_address: str = Field(
+        "", description="where the balancer answers, where no directory lists it"
+    )
     tick_ms: int = Field(40, ge=10, le=50, description="how often the core lets time pass")
     full_mib: int = Field(64, ge=1, description="free space below which writes are refused")
     rocks: Annotated[RocksSettings, CHECKED] = RocksSettings()

@@ -265,3 +265,53 @@ async def test_a_listing_alone_finds_out_that_only_the_router_can_be_reached() -
         front.cluster, front.is_router = cluster, True
         async with Client(front.address) as client:
             assert [entry.key async for entry in client.scan("k")] == [b"k"]
+
+
+def acting_as_router(front: FakeMember, cluster: FakeCluster) -> None:
+    """Let a fake answer for every partition of a cluster."""
+
+    def script(_: FakeMember, request: kv.PipelineRequest) -> kv.PipelineResponse:
+        answer = kv.PipelineResponse(batch_id=request.batch_id)
+        for operation in request.operations:
+            member = cluster.members[cluster.coordinators[cluster.partition_of(operation)]]
+            answer.results.extend(cluster.execute(member, [operation]))
+        return answer
+
+    front.cluster, front.script, front.is_router = cluster, script, True
+
+
+async def test_whoever_asks_for_the_router_dials_no_member() -> None:
+    async with FakeCluster(1) as router, FakeCluster(3) as cluster:
+        front = router.members["disk-0"]
+        acting_as_router(front, cluster)
+        async with Client(front.address, routing="router") as client:
+            await client.put("k", b"1")
+            assert await client.get("k", consistency=Consistency.ANY) is not None
+        assert len(front.operations) == 2
+        assert not any(member.batches for member in cluster.members.values())
+
+
+async def test_where_no_member_can_be_reached_a_client_stays_with_the_router() -> None:
+    async with FakeCluster(1) as router, FakeCluster(3) as cluster:
+        await asyncio.gather(*(member.stop() for member in cluster.members.values()))
+        front = router.members["disk-0"]
+        acting_as_router(front, cluster)
+        async with Client(front.address) as client:
+            await asyncio.gather(*(member.start() for member in cluster.members.values()))
+            await client.put("k", b"1")
+        assert len(front.operations) == 1
+
+
+async def test_where_members_can_be_reached_a_client_goes_straight_to_them() -> None:
+    async with FakeCluster(1) as router, FakeCluster(3) as cluster:
+        front = router.members["disk-0"]
+        acting_as_router(front, cluster)
+        async with Client(front.address) as client:
+            await client.put("k", b"1")
+        assert not front.operations
+
+
+def test_a_routing_that_there_is_not_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="auto, router, direct") as caught:
+        Client("127.0.0.1:1", routing="best")  # type: ignore[arg-type]
+    assert caught.value.field == "routing"

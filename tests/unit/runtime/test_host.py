@@ -216,3 +216,53 @@ async def listed(*, reflection: bool) -> set[str]:
             raise AssertionError("no answer")
         call.cancel()
         return {service.name for service in answer.list_services_response.service}
+
+
+async def test_before_its_stop_a_process_is_answered_while_routes_to_it_vanish() -> None:
+    made: list[Sample] = []
+
+    def build(runtime: Runtime) -> Sample:
+        made.append(Sample(runtime))
+        return made[0]
+
+    settings = SampleSettings(pre_stop_s=600)
+    host = Host("sample", settings, build, open_log("error", "json"))
+    stop = asyncio.Event()
+    running = asyncio.create_task(host.run(stop))
+    await host.runtime.health.until_ready()
+    stop.set()
+    await until(lambda: "drain (not ready)" in made[0].steps)
+    assert await number(host.runtime.address) == 7
+    assert not running.done()
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_a_service_that_waits_to_be_made_can_be_stopped() -> None:
+    begun = asyncio.Event()
+
+    async def build(_runtime: Runtime) -> Sample:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nothing was waited for")
+
+    host = Host("sample", SampleSettings(), build, open_log("error", "json"))
+    stop = asyncio.Event()
+    running = asyncio.create_task(host.run(stop))
+    await begun.wait()
+    stop.set()
+    assert await running == 0
+
+
+async def test_a_service_may_take_its_time_to_be_made() -> None:
+    async def build(runtime: Runtime) -> Sample:
+        await asyncio.sleep(0)
+        return Sample(runtime)
+
+    stop = asyncio.Event()
+    host = Host("sample", SampleSettings(), build, open_log("error", "json"))
+    running = asyncio.create_task(host.run(stop))
+    await host.runtime.health.until_ready()
+    assert await number(host.runtime.address) == 7
+    stop.set()
+    assert await running == 0

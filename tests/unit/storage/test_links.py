@@ -39,8 +39,8 @@ class Listening:
     def closed(self, disk: str) -> None:
         self.closed_disks.append(disk)
 
-    def ring_seen(self, disk: str, version: int) -> None:
-        raise AssertionError((disk, version))
+    def greeted(self, peer: Identity, hello: pb.Hello) -> None:
+        raise AssertionError((peer, hello))
 
 
 def links_of(listener: Listening) -> Links:
@@ -141,3 +141,29 @@ async def test_each_message_goes_on_its_own_stream() -> None:
     assert beats == [claim]
     assert list(link.traces) == [links.trace]
     await links.close()
+
+
+class Closing:
+    """A channel that counts how often it is closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+async def test_the_next_process_of_a_peer_is_dialled_anew_once() -> None:
+    links = links_of(Listening())
+    links.set_peers(frozenset({"peer"}))
+    link, channel = links._links["peer"], Closing()
+    link._channel = channel  # type: ignore[assignment]
+    links.redial(Identity("peer", 2))
+    links.redial(Identity("stranger", 2))
+    assert link._channel is None
+    link._channel = kept = Closing()  # type: ignore[assignment]
+    links.redial(Identity("peer", 2))
+    links.redial(Identity("peer", 1))
+    await links.close()
+    assert channel.closed == 1
+    assert kept.closed == 1, "only when the link itself was closed"

@@ -11,6 +11,9 @@ import random
 import secrets
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
+
+import grpc
 
 from becket.adapters.dispatch.channel_pool import ChannelPool, OpenChannel
 from becket.adapters.dispatch.dispatcher import Dispatcher, Wiring
@@ -22,6 +25,13 @@ from becket.adapters.rpc.channels import open_channel
 from becket.adapters.rpc.ring_view import RingView
 from becket.core.errors import NotAppliedError
 from becket.core.limits import Limits
+
+Routing = Literal["auto", "router", "direct"]
+"""``router``: everything goes to the seeds, which must be routers. ``direct``: never by them.
+``auto``: straight to the members, unless none of them can be reached when the connection begins."""
+
+PROBED = 3
+"""So many members are tried; one that answers is enough."""
 
 
 class Connection:
@@ -48,11 +58,12 @@ class Connection:
         self.follower = RingFollower(self.dispatcher.news, self.pool, settings, rng)
         self.scanner = Scanner(self.dispatcher.context, self.pool, limits)
 
-    def start(self, seeds: Sequence[str], *, fall_back: bool = False) -> None:
-        """Watch these addresses; ``fall_back``: use those that are routers when members fail."""
+    def start(self, seeds: Sequence[str], *, routing: Routing = "direct") -> None:
+        """Watch these addresses, and where ``routing`` allows it fall back to them."""
         self.dispatcher.start()
         self.follower.set_seeds(seeds)
-        if fall_back:
+        self.dispatcher.routes.by_fallbacks_only = routing == "router"
+        if routing != "direct":
             for address in seeds:
                 self.dispatcher.fall_back_to(address)
 
@@ -69,6 +80,33 @@ class Connection:
         except TimeoutError:
             why = self.follower.last_problem or "nobody has told one"
             raise NotAppliedError(f"no ring is known after {timeout_s:g} s: {why}") from None
+
+    async def choose_routes(self) -> None:
+        """Stay with the fallbacks where no member can be reached, as from outside a pod network.
+
+        Takes ``probe_us`` at most. To be called once, when a ring is known.
+        """
+        addresses = sorted({*self.view.addresses.values()} - self.follower.addresses)[:PROBED]
+        if not addresses:
+            return
+        trials = [asyncio.create_task(self._reaches(address)) for address in addresses]
+        for trial in asyncio.as_completed(trials):
+            if await trial:
+                break
+        else:
+            self.dispatcher.routes.by_fallbacks_only = True
+            self.dispatcher.routes.forget()
+        for task in trials:
+            task.cancel()
+        await asyncio.gather(*trials, return_exceptions=True)
+
+    async def _reaches(self, address: str) -> bool:
+        try:
+            async with asyncio.timeout(self.dispatcher.settings.probe_us / 1e6):
+                await self.pool.get(address).channel_ready()
+        except (TimeoutError, grpc.aio.UsageError):
+            return False
+        return True
 
     async def close(self) -> None:
         """End everything; what is under way is told what is known."""

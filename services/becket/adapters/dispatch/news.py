@@ -66,8 +66,7 @@ class News:
             if not found.HasField("epoch") or not found.epoch.counter:
                 continue
             disk = found.epoch.disk_id
-            if found.address and view.addresses.get(disk) != found.address:
-                view.addresses[disk] = found.address
+            if found.address and view.note_address(disk, found.address):
                 self._moved()
             view.offer_coordinator(found.partition, epoch_from_proto(found.epoch))
 
@@ -79,6 +78,8 @@ class News:
     def _change(self, change: ring_pb2.RingChange) -> bool:
         known = self.view.ring
         if known is not None and change.to_version <= known.version:
+            if change.to_version == known.version:
+                self._take_addresses(change.members)
             return True
         if known is None or change.from_version != known.version:
             return False
@@ -87,10 +88,8 @@ class News:
         return True
 
     def _take_addresses(self, members: Iterable[types_pb2.Member]) -> None:
-        addresses = self.view.addresses
         for disk, address in addresses_of(members).items():
-            if addresses.get(disk) != address:
-                addresses[disk] = address
+            if self.view.note_address(disk, address):
                 self._moved()
 
 

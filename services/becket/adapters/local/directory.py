@@ -16,7 +16,7 @@ from typing import cast
 from becket.adapters.local.files import Glance, read_file, replace_file
 from becket.core.errors import InvalidInputError
 from becket.core.ring.members import MAX_NAME_BYTES, MAX_WEIGHT, USUAL_WEIGHT
-from becket.ports.directory import Directory, Place
+from becket.ports.directory import LearningDirectory, Place
 
 MOST_PLACES = 8_192
 """The most entries that a file may have."""
@@ -46,6 +46,9 @@ class FileDirectory:
         self._refresh()
         return self._by_service.get(service, {})
 
+    def learn(self, name: str, address: str) -> None:
+        """Nothing: the file is written by whoever starts the processes."""
+
     def _refresh(self) -> None:
         if not self._glance.changed():
             return
@@ -64,7 +67,8 @@ class FileDirectory:
 class TemplateDirectory:
     """The directory port where addresses follow from names, as in ``{name}.becket-storage:7400``.
 
-    It knows no places: who should exist is told elsewhere.
+    It knows no places: who should exist is told elsewhere. An address that a process has told
+    itself goes before the template.
     """
 
     def __init__(self, template: str) -> None:
@@ -74,9 +78,16 @@ class TemplateDirectory:
         if not re.search(r":[0-9]{1,5}$", after):
             raise InvalidInputError("address_template", "must end with a colon and a port")
         self._before, self._after = before, after
+        self._learnt: dict[str, str] = {}
 
     def address_of(self, name: str) -> str | None:
-        """The address by the template; None for what can be no name of a process."""
+        """What was learnt, else by the template; None for what can be no name of a process.
+
+        A name's record follows a pod's new address after seconds, and the pod tells it at once.
+        """
+        learnt = self._learnt.get(name)
+        if learnt is not None:
+            return learnt
         if len(name) > MAX_NAME_BYTES or not _NAME.fullmatch(name):
             return None
         return f"{self._before}{name}{self._after}"
@@ -85,8 +96,18 @@ class TemplateDirectory:
         """Nothing: a template names nobody."""
         return {}
 
+    def learn(self, name: str, address: str) -> None:
+        """Prefer this address, until another one is told; the oldest are forgotten beyond a limit.
 
-def open_directory(addresses_file: str, address_template: str) -> Directory:
+        Only for a process that has proven who it is (disk and incarnation in its hello).
+        """
+        self._learnt.pop(name, None)
+        if len(self._learnt) >= MOST_PLACES:
+            del self._learnt[next(iter(self._learnt))]
+        self._learnt[name] = address
+
+
+def open_directory(addresses_file: str, address_template: str) -> LearningDirectory:
     """The directory that a service's settings name: the file, or without one the template.
 
     :raises InvalidInputError: the template is none.

@@ -14,14 +14,22 @@ import grpc
 SLACK_BYTES = 1 << 20
 """What a message may carry beside the keys and values of a batch."""
 
+PEER_KEEPALIVE_MS = 3_000
+
 
 def message_bytes(batch_bytes: int) -> int:
     """The largest message of an interface whose batches hold ``batch_bytes`` of keys and values."""
     return 2 * batch_bytes + SLACK_BYTES
 
 
-def open_channel(address: str, *, batch_bytes: int = 4 << 20) -> grpc.aio.Channel:
-    """A channel to host:port; it connects when it is used, and again when it has to."""
+def open_channel(
+    address: str, *, batch_bytes: int = 4 << 20, keepalive_ms: int = 10_000
+) -> grpc.aio.Channel:
+    """A channel to host:port; it connects when it is used, and again when it has to.
+
+    Between members pings may come often (``PEER_KEEPALIVE_MS``); what stands between a client and
+    the cluster may punish that.
+    """
     limit = message_bytes(batch_bytes)
     return grpc.aio.insecure_channel(
         address,
@@ -36,8 +44,9 @@ def open_channel(address: str, *, batch_bytes: int = 4 << 20) -> grpc.aio.Channe
             ("grpc.max_reconnect_backoff_ms", 500),
             # A name that has moved to another address is asked for again soon (KUBERNETES.md).
             ("grpc.dns_min_time_between_resolutions_ms", 1_000),
-            ("grpc.keepalive_time_ms", 10_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
+            # A machine that vanishes closes no connection.
+            ("grpc.keepalive_time_ms", keepalive_ms),
+            ("grpc.keepalive_timeout_ms", keepalive_ms // 2),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.use_local_subchannel_pool", 1),

@@ -24,6 +24,7 @@ class RingView:
         """The ring byte for byte as the ring object holds it; empty where only parts are known."""
         self.addresses: dict[Disk, str] = {}
         """Where members answer, as host:port, where others have told so."""
+        self._moves = 0
         self._changed = asyncio.Event()
 
     @property
@@ -34,7 +35,7 @@ class RingView:
     @property
     def serial(self) -> int:
         """Goes up with every change."""
-        return self.table.serial
+        return self.table.serial + self._moves
 
     def offer_ring(self, ring: Ring, encoded: bytes = b"") -> bool:
         """Take a ring if it is newer; True when it was taken; raises InvalidRingError."""
@@ -51,12 +52,21 @@ class RingView:
         self._wake()
         return True
 
+    def note_address(self, disk: Disk, address: str) -> bool:
+        """Take where a member answers; True when that was news."""
+        if self.addresses.get(disk) == address:
+            return False
+        self.addresses[disk] = address
+        self._moves += 1
+        self._wake()
+        return True
+
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def changed(self, serial: int) -> int:
         """Wait until there is a change after ``serial``; returns the present one."""
-        while self.table.serial <= serial:
+        while self.serial <= serial:
             await self._changed.wait()
-        return self.table.serial
+        return self.serial

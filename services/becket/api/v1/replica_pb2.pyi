@@ -80,6 +80,7 @@ class Hello(_message.Message):
     INCARNATION_FIELD_NUMBER: _builtins.int
     PEER_DISK_ID_FIELD_NUMBER: _builtins.int
     RING_VERSION_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """The cluster; empty for a disk that belongs to none yet."""
     disk_id: _builtins.str
@@ -90,6 +91,8 @@ class Hello(_message.Message):
     """The disk that the speaker means to talk to; empty where it does not know."""
     ring_version: _builtins.int
     """The newest ring version that the speaker knows."""
+    address: _builtins.str
+    """Where the speaker answers, as host:port, where it has been told; learnt, never an identity."""
     def __init__(
         self,
         *,
@@ -98,10 +101,11 @@ class Hello(_message.Message):
         incarnation: _builtins.int = ...,
         peer_disk_id: _builtins.str = ...,
         ring_version: _builtins.int = ...,
+        address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "disk_id", b"disk_id", "incarnation", b"incarnation", "peer_disk_id", b"peer_disk_id", "ring_version", b"ring_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cluster_id", b"cluster_id", "disk_id", b"disk_id", "incarnation", b"incarnation", "peer_disk_id", b"peer_disk_id", "ring_version", b"ring_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,7 +19,15 @@ from becket.core.errors import (
     StaleStampError,
 )
 from becket.core.replication.versions import Version
-from tests.unit.dispatch.fakes import FakeMember, eventually, get, increment, put, write_of
+from tests.unit.dispatch.fakes import (
+    FakeCluster,
+    FakeMember,
+    eventually,
+    get,
+    increment,
+    put,
+    write_of,
+)
 from tests.unit.dispatch.rig import Rig, error_of, rig
 
 
@@ -339,3 +347,47 @@ async def test_a_sick_cluster_is_not_stormed() -> None:
         for member in r.cluster.members.values():
             refuse(member, NotAppliedError("no quorum"))
         assert await budget_spent(r) <= 300 + 30 + 30 + 25
+
+
+async def test_what_never_left_this_process_needs_no_budget_when_its_member_is_back() -> None:
+    settings = DispatchSettings(budget_most=1, budget_floor=0.001, budget_share=0.001)
+    async with rig(1, settings) as r:
+        member = r.cluster.members["disk-0"]
+        await member.stop()
+        tasks = [r.start(put(b"key%d" % i), timeout_s=30) for i in range(20)]
+        await r.passing(3000)
+        assert not any(task.done() for task in tasks)
+        await member.start()
+        async with asyncio.timeout(10):
+            while not all(task.done() for task in tasks):
+                r.clock.advance(10)
+                await asyncio.sleep(0.01)
+        assert all(task.result()[0].put.version for task in tasks)
+
+
+async def test_past_its_blind_attempts_a_call_goes_on_slowly() -> None:
+    settings = DispatchSettings(blind_attempts=2)
+    async with rig(1, settings) as r:
+        member = r.cluster.members["disk-0"]
+        refuse(member, NotAppliedError("not yet"))
+        task = r.start(put(b"k"), timeout_s=10)
+        await r.passing(2000)
+        member.script = None
+        assert (await r.during(task, 1000))[0].put.version
+        assert 5 <= len(sent(member)) <= 9
+
+
+async def test_a_detour_by_a_router_is_not_made_before_a_coordinator_could_be_replaced() -> None:
+    async with FakeCluster(1) as front, rig(1) as r:
+        router = front.members["disk-0"]
+        router.script = lambda _, request: kv.PipelineResponse(
+            batch_id=request.batch_id, results=[kv.Result(put=kv.PutResponse())]
+        )
+        r.dispatcher.fall_back_to(router.address)
+        await r.run(put(b"k"))
+        await r.cluster.members["disk-0"].stop()
+        task = r.start(put(b"k"), timeout_s=10)
+        await r.passing(1000)
+        assert not router.batches
+        await r.during(task, 2000)
+        assert len(router.batches) == 1

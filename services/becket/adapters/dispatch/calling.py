@@ -322,14 +322,18 @@ class Calling:
             context.ask_around(self.call.partition, parcel.way)
             self._wait(parcel.way, context.settings.attempt_us)
             return
-        if not context.may_retry(news=news):
+        unsent = parcel is None and self.last is UNSENT
+        if unsent and not news and context.is_out_of_reach(self.call.partition):
+            self._wait(None, context.settings.unsent_pause_us)
+            return
+        if not context.may_retry(free=news or unsent):
             if self.last is not None and self.last.reason is Reason.OVERLOADED:
                 self.stop()  # The caller is to slow down, and is told so.
             else:
                 self._wait(parcel.way if parcel is not None else None, 0)
             return
         self.redirects = 0
-        self.blind += not news
+        self.blind += not (news or unsent)
         if parcel is not None and parcel.way.lane.withdraw(parcel):
             self.attempt = None
             self._answer_no(parcel)

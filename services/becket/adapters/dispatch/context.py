@@ -17,7 +17,7 @@ from becket.adapters.dispatch.routing import Routes, Way
 from becket.adapters.dispatch.settings import DispatchSettings
 from becket.adapters.dispatch.stamps import Stamps
 from becket.adapters.dispatch.timing import Clock
-from becket.adapters.dispatch.waiting import NEVER, Ticket, Waiter, WaitingRoom
+from becket.adapters.dispatch.waiting import Ticket, Waiter, WaitingRoom
 from becket.core.replication.versions import Epoch
 
 
@@ -62,26 +62,37 @@ class Context:
     def wait(self, waiter: Waiter, epoch: Epoch, after_us: int, blind: int) -> Ticket:
         """Wait for news, at most for ``after_us``, or for a back-off with jitter where that is 0.
 
-        ``blind``: how many attempts were made without news; past their limit only news helps.
+        ``blind``: how many attempts were made without news; past their limit they come slowly.
         """
         settings = self.settings
         if blind >= settings.blind_attempts:
-            due_us = NEVER
+            delay_us = settings.blind_pause_us
         else:
             least, most = settings.backoff_least_us, settings.backoff_most_us
             upper = min(most, least << min(blind, 8))
             delay_us = after_us or self.rng.randint(least, max(least, upper))
-            due_us = self.clock.now_us() + delay_us
         self.arm()
-        return self.room.wait(waiter, epoch, due_us)
+        return self.room.wait(waiter, epoch, self.clock.now_us() + delay_us)
+
+    def is_out_of_reach(self, partition: int) -> bool:
+        """Whether an attempt could not leave this process now; then others are asked who could."""
+        way = self.routes.way(partition)
+        if way is not None and way.lane.is_reachable:
+            return False
+        self.ask_around(partition, way)
+        return True
 
     def ask_around(self, partition: int, silent: Way | None) -> None:
         """Ask the replicas who coordinates, but the one that does not answer."""
         self.locator.ask(partition, (silent.lane.address,) if silent is not None else ())
 
-    def may_retry(self, *, news: bool) -> bool:
-        """Whether a further attempt may be made now: news is free, the rest has a budget."""
-        if not news and not self.budget.take(self.clock.now_us()):
+    def may_retry(self, *, free: bool) -> bool:
+        """Whether a further attempt may be made now.
+
+        ``free``: there are news, or the attempt before never left this process and so cost nobody
+        anything. The rest has a budget.
+        """
+        if not free and not self.budget.take(self.clock.now_us()):
             self.counts.refused_by_budget += 1
             return False
         self.counts.retries += 1

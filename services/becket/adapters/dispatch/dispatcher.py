@@ -284,7 +284,9 @@ class Dispatcher:
 
     async def _close_lane(self, lane: Lane) -> None:
         await lane.close()
-        await self._pool.drop(lane.address)
+        # A seed that is a member too has another lane over the same channel.
+        if all(other.address != lane.address for other in self._lanes()):
+            await self._pool.drop(lane.address)
 
     # Changes
 

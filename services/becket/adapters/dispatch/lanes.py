@@ -154,6 +154,8 @@ class Lane:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_down = False
+        self._down_us = 0
+        """Since when it is down."""
         self._is_doubted = False
         self._backoff_us = 0
         self._closed = False
@@ -164,6 +166,13 @@ class Lane:
     def is_reachable(self) -> bool:
         """Whether a parcel may be put: after a failure not until the member is connected."""
         return not self._closed and not self._is_down
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the member has been out of reach for so long that a detour is worth it."""
+        if not self._is_down:
+            return self._closed
+        return self._clock.now_us() - self._down_us >= self._settings.detour_us
 
     @property
     def is_idle(self) -> bool:
@@ -430,7 +439,7 @@ class Lane:
 
     def _break(self) -> None:
         """Hand back what waits, and take nothing until the member is connected again."""
-        self._is_down = True
+        self._is_down, self._down_us = True, self._clock.now_us()
         self._back_off()
         self._listener.on_unreachable()
         self._lose_queue()

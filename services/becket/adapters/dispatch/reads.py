@@ -17,7 +17,7 @@ from google.rpc import status_pb2
 
 from becket.adapters.dispatch.context import Context
 from becket.adapters.dispatch.lanes import Lane, Parcel, ParcelState, UnreachableError
-from becket.adapters.dispatch.outcomes import LOST, Told, failure, told_by
+from becket.adapters.dispatch.outcomes import LOST, UNSENT, Told, failure, told_by
 from becket.adapters.dispatch.routing import Way
 from becket.adapters.dispatch.submissions import OPERATION_BYTES, Submission
 from becket.adapters.dispatch.waiting import NEVER, Ticket
@@ -110,8 +110,9 @@ class Reading(Parcel):
             told = told._replace(is_final=False, after_us=1)
         self.reads.on_failed(self, [(place, told) for place in self.places])
 
-    def on_lost(self, *, sent: bool) -> None:  # noqa: ARG002 - a read has no effect
-        self.reads.on_failed(self, [(place, LOST) for place in self.places])
+    def on_lost(self, *, sent: bool) -> None:
+        told = LOST if sent else UNSENT
+        self.reads.on_failed(self, [(place, told) for place in self.places])
 
     def on_waiting(self, age_us: int) -> int:
         return self.reads.on_waiting(self, age_us)
@@ -184,7 +185,7 @@ class Reads:
         try:
             way.lane.put(reading, now_us)
         except UnreachableError:
-            self.on_failed(reading, [(place, LOST) for place in reading.places])
+            self.on_failed(reading, [(place, UNSENT) for place in reading.places])
         except OverloadedError as error:
             result = failure(error)
             for place in reading.places:
@@ -266,7 +267,11 @@ class Reads:
         context = self._context
         if reading.is_over or reading.attempts >= context.settings.all_attempts:
             return
-        if not context.may_retry(news=news):
+        unsent = reading.last is UNSENT
+        if unsent and not news and context.is_out_of_reach(reading.partition):
+            self._wait(reading, context.settings.unsent_pause_us)
+            return
+        if not context.may_retry(free=news or unsent):
             last = reading.last
             if last is not None and last.reason is Reason.OVERLOADED and last.status is not None:
                 self._settle_all(reading, kv.Result(status=last.status))
@@ -274,7 +279,7 @@ class Reads:
                 self._wait(reading, 0)
             return
         reading.redirects = 0
-        reading.blind += not news
+        reading.blind += not (news or unsent)
         if reading.tried is not None:
             reading.tried = ()
         self.try_now(reading)

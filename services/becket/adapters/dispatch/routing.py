@@ -42,6 +42,8 @@ class Routes:
         self.lanes: dict[str, Lane] = {}
         self.fallbacks: list[Lane] = []
         """Lanes to routers, for when members cannot be reached from here."""
+        self.by_fallbacks_only = False
+        """Whether members are not to be dialled from here: everything goes by the fallbacks."""
         self.weights: Mapping[Disk, float] = {}
         """What the balancer says of members; 1.0 is the mean."""
         self._make_lane = make_lane
@@ -53,6 +55,8 @@ class Routes:
 
     def address_of(self, disk: Disk) -> str | None:
         """Where a member answers: by the directory first, else by what members have told."""
+        if self.by_fallbacks_only:
+            return None
         if self._address_of is not None:
             found = self._address_of(disk)
             if found:
@@ -88,7 +92,7 @@ class Routes:
             if lane is None or disk is None:
                 return self._fallback_way(partition)
             found = ways[partition] = Way(lane, disk, self.epoch(partition))
-        if self.fallbacks and not found.lane.is_reachable:
+        if self.fallbacks and found.lane.is_lost:
             return self._fallback_way(partition) or found
         return found
 
@@ -149,4 +153,6 @@ class Routes:
         gone = [
             address for address, lane in self.lanes.items() if address not in known and lane.is_idle
         ]
+        if gone:
+            self.forget()
         return [self.lanes.pop(address) for address in gone]

@@ -40,11 +40,19 @@ class DispatchSettings:
     backoff_least_us: int = 20 * MS
     backoff_most_us: int = 100 * MS
     blind_attempts: int = 32
-    """Attempts of one call without news of another coordinator; news allows more."""
+    """Attempts of one call without news of another coordinator; later ones come slowly."""
+    blind_pause_us: int = 500 * MS
+    unsent_pause_us: int = 50 * MS
+    """How often a call looks whether its member, which could not be reached, can be by now."""
+    detour_us: int = 1500 * MS
+    """A member that cannot be reached for longer than it takes to replace a coordinator is reached
+    by a router, where there is one: until then a router could not do better."""
     all_attempts: int = 100
     hedge_least_us: int = 50 * MS
     locate_us: int = 200 * MS
     connect_us: int = 1000 * MS
+    probe_us: int = 200 * MS
+    """A client that may also use a router tries the members for so long when it begins."""
     reconnect_least_us: int = 50 * MS
     reconnect_most_us: int = 1000 * MS
     budget_share: float = 0.1

@@ -25,24 +25,26 @@ def platform_sentences(snapshot: Snapshot) -> tuple[Said, ...]:
     view = snapshot.platform
     if view is None:
         return ()
+    ring = snapshot.found
+    members = frozenset() if ring is None else frozenset(member.name for member in ring.members)
     found = [Said(Topic.PLATFORM, problem, is_warning=True) for problem in view.problems]
     names = dict.fromkeys([*snapshot.names, *(pod.name for pod in view.pods)])
     for name in names:
         found += [
             Said(Topic.PLATFORM, f"{name}: {sentence}", name, is_warning=True)
-            for sentence in _of_member(name, view)
+            for sentence in _of_member(name, view, is_member=name in members)
         ]
     return tuple(found)
 
 
-def _of_member(name: str, view: PlatformView) -> Iterator[str]:
+def _of_member(name: str, view: PlatformView, *, is_member: bool) -> Iterator[str]:
     pod = view.pod(name)
     if pod is not None:
         yield from _of_pod(pod)
     elif view.is_current and view.scale is not None and (view.ordinal_of(name) or 0) < view.scale:
         yield "it has no pod"
     claim = view.claims.get(name, Claim.UNKNOWN)
-    if claim in _CLAIMS:
+    if claim in _CLAIMS and (is_member or claim is not Claim.ABSENT):
         yield _CLAIMS[claim]
 
 

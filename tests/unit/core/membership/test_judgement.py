@@ -98,3 +98,30 @@ def test_a_member_that_left_the_ring_is_forgotten() -> None:
     judged(judge, 0, all_say("d3"))
     rest = [name for name in NAMES if name != "d3"]
     assert judge.judge(SECOND, rest, NOTHING).dead == ()
+
+
+def flapping(judge: Judge) -> None:
+    """d3 comes and goes often enough to be called flapping."""
+    for second in range(8):
+        judged(judge, second, all_say("d3") if second % 2 else all_say())
+
+
+def test_a_flap_stops_no_replacement_of_what_is_known_to_be_gone() -> None:
+    judge = Judge(SETTINGS)
+    flapping(judge)
+    found = judged(judge, 8, all_say("d5"), Known(volumes_gone=frozenset({"d5"})))
+    assert found.is_frozen
+    assert found.freezes == found.flaps
+    assert found.may_restore
+    assert [r.disk for r in found.replacements] == ["d5"]
+
+
+def test_a_flap_among_many_that_look_dead_stops_everything() -> None:
+    judge = Judge(SETTINGS)
+    flapping(judge)
+    known = Known(volumes_gone=frozenset({"d5"}))
+    found = judged(judge, 8, all_say("d4", "d5", "d6", "d7", "d8"), known)
+    assert found.flaps
+    assert not found.may_restore
+    assert found.replacements == ()
+    assert judged(Judge(SETTINGS), 0, all_say()).may_restore, "nothing is frozen"

@@ -6,11 +6,20 @@ from dataclasses import replace
 
 from becket.core.membership.settings import SECOND, MembershipSettings
 from becket.core.placement.result import Constraints
-from becket.core.plans.wishes import Begin, Certificate, Install, PutMember, apply_wishes
-from becket.core.ring.members import Member, MemberState
+from becket.core.plans.wishes import (
+    Begin,
+    Certificate,
+    Install,
+    PutMember,
+    SetWishes,
+    apply_wishes,
+)
+from becket.core.ring.members import Member, MemberCount, MemberState
 from becket.core.supervision.beginning import NewCluster
 from becket.core.supervision.deciding import Supervision, SupervisionSettings
 from becket.core.supervision.snapshot import Seen, Snapshot, Wished
+from tests.unit.core.ring.rings import turning_ring
+from tests.unit.core.supervision.pods import changed, on_platform, view_of
 from tests.unit.core.supervision.scenes import RING, seen_of, snapshot, without
 
 QUIET = SupervisionSettings(MembershipSettings(dead_us=1 * SECOND, replace_us=2 * SECOND))
@@ -132,3 +141,87 @@ def test_who_joins_is_given_copies_a_round_later() -> None:
     decision = machine.decide(snapshot(wished=wished, seen=seen))
     assert PutMember(Member("disk-5", "m-5")) in decision.wishes
     assert all("disk-5" not in w.new for w in decision.wishes if isinstance(w, Begin))
+
+
+# On a platform
+
+
+def test_the_first_ring_keeps_the_count_of_the_chart_and_opens_the_first_gates() -> None:
+    machine = supervision()
+    view = replace(view_of(), chart_count=3, scale=1)
+    shot = replace(on_platform(view=view), found=None, confirmed=None)
+    unasked = tuple(replace(s, cluster="", ring_version=0) for s in shot.seen)
+    wished = tuple(Wished(f"m-{i}") for i in range(3))
+    decision = machine.decide(replace(shot, seen=unasked, wished=wished))
+    (install,) = decision.wishes
+    assert isinstance(install, Install)
+    assert install.ring.member_count == MemberCount(3, 3)
+    assert decision.platform.scale == 3
+    assert decision.platform.evictions == 0
+    closed = changed(replace(view, scale=3, pods=view.pods[:3]), "m-2", is_whole=False)
+    made = replace(shot, found=install.ring, confirmed=install.ring, platform=closed)
+    heard = tuple(replace(s, coordinates=()) for s in shot.seen[:3])
+    opened = machine.decide(replace(made, seen=heard, wished=wished)).platform.gates
+    assert [gate.name for gate in opened] == ["m-2"]
+    later = supervision().decide(replace(made, seen=heard, wished=wished)).platform.gates
+    assert later == (), "whoever did not make the cluster waits until it is whole"
+
+
+def test_a_chart_value_that_has_changed_is_written_with_what_it_takes_back() -> None:
+    ring = replace(RING, member_count=MemberCount(5, 5))
+    shot = on_platform(ring, view_of(chart_count=7))
+    wishes = supervision().decide(shot).wishes
+    assert SetWishes(member_count=MemberCount(7, 7)) in wishes
+
+
+def test_an_eviction_is_allowed_after_a_while_of_calm_and_forbidden_at_once() -> None:
+    machine = supervision()
+    shot = on_platform(replace(RING, member_count=MemberCount(5, 5)))
+
+    def allowed(now_us: int, seen: tuple[Seen, ...]) -> int | None:
+        return machine.decide(at(now_us, replace(shot, seen=seen))).platform.evictions
+
+    assert allowed(1 * SECOND, shot.seen) == 0
+    assert allowed(2 * SECOND, shot.seen) == 0
+    assert allowed(3 * SECOND, shot.seen) == 1
+    assert allowed(3 * SECOND + 1, without(shot.seen, "m-1")) == 0
+    assert allowed(4 * SECOND, shot.seen) == 0
+    assert allowed(6 * SECOND, shot.seen) == 1
+
+
+def test_nothing_is_concluded_while_the_platform_tells_nothing() -> None:
+    machine = supervision()
+    ring = RING.with_members([*RING.members, Member("disk-5", "m-5", "z0", "node-5")])
+    blind = replace(view_of(), is_current=False, problems=("nothing is known",))
+    decision = machine.decide(on_platform(ring, blind))
+    assert decision.wishes == ()
+    assert decision.platform.evictions is None
+    assert decision.platform.scale is None
+    assert [said.sentence for said in decision.said] == ["nothing is known"]
+
+
+def test_a_supervisor_that_does_not_lead_judges_and_wishes_nothing() -> None:
+    machine = supervision()
+    shot = snapshot(seen=without(snapshot().seen, "m-4"))
+    assert machine.observe(at(1 * SECOND, shot)).judgement.dead == ("disk-4",)
+    machine.begin_anew()
+    gone = PutMember(replace(RING.by_disk["disk-4"], state=MemberState.GONE))
+    assert gone in machine.decide(at(3 * SECOND + 1, shot)).wishes, "it was dead all the time"
+    assert machine.observe(snapshot(None)).wishes == ()
+
+
+def test_a_smaller_count_is_drained_and_then_scaled_down() -> None:
+    machine = supervision()
+    ring = replace(RING, member_count=MemberCount(4, 5))
+    places = snapshot().wished[:4]
+    shot = on_platform(ring, wished=places)
+    decision = machine.decide(shot)
+    draining = PutMember(replace(RING.by_disk["disk-4"], state=MemberState.DRAINING))
+    assert draining in decision.wishes
+    assert decision.platform.scale is None
+    assert "the scale to 4 pods waits for m-4" in " ".join(s.sentence for s in decision.said)
+    left = [m for m in ring.members if m.name != "m-4"]
+    four = turning_ring(count=4, partitions=16)
+    without_it = replace(ring, members=tuple(left), configs=four.configs)
+    view = view_of(RING)
+    assert machine.decide(on_platform(without_it, view, wished=places)).platform.scale == 4

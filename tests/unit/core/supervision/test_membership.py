@@ -12,7 +12,9 @@ from becket.core.ring.config import first_config
 from becket.core.ring.members import Member, MemberState
 from becket.core.ring.ring import Ring
 from becket.core.supervision.membership import Changes, lost_volumes, member_changes
+from becket.core.supervision.pods import Claim
 from becket.core.supervision.snapshot import Seen, Snapshot, Wished
+from tests.unit.core.supervision.pods import on_platform, pod, view_of
 from tests.unit.core.supervision.scenes import RING, snapshot, without
 
 CALM = Judgement((), (), (), ())
@@ -173,3 +175,61 @@ def test_who_is_dead_is_waited_for_in_one_sentence_that_counts_down() -> None:
     )
     assert first.sentence == "m-1 is dead and will be replaced in 9 s"
     assert first.identity == second.identity
+
+
+def with_claim(claim: Claim, seen: tuple[Seen, ...] | None = None) -> Snapshot:
+    return on_platform(view=view_of(claims={"m-4": claim}), seen=seen or snapshot().seen)
+
+
+@pytest.mark.parametrize("claim", [Claim.LOST, Claim.ABSENT])
+def test_a_disk_whose_claim_is_gone_is_lost_when_nobody_hears_it(claim: Claim) -> None:
+    silent = without(snapshot().seen, "m-4")
+    assert lost_volumes(RING, with_claim(claim, silent)) == {"disk-4"}
+    assert lost_volumes(RING, with_claim(claim)) == frozenset(), "the others hear it"
+    assert lost_volumes(RING, with_claim(Claim.PENDING, silent)) == frozenset()
+    assert lost_volumes(RING, with_claim(Claim.UNKNOWN, silent)) == frozenset()
+
+
+def test_an_api_that_tells_nothing_is_no_witness() -> None:
+    silent = without(snapshot().seen, "m-4")
+    blind = view_of(claims={"m-4": Claim.LOST}, is_current=False)
+    assert lost_volumes(RING, on_platform(view=blind, seen=silent)) == frozenset()
+
+
+def test_a_claim_alone_condemns_nobody_where_there_is_no_other_member() -> None:
+    silent = tuple(replace(each, is_connected=False) for each in snapshot().seen)
+    assert lost_volumes(RING, with_claim(Claim.LOST, silent)) == frozenset()
+
+
+FLAPS = ("disk-1 flaps: 6 changes in 60 s",)
+
+
+def test_a_flap_holds_up_no_disk_that_is_known_to_be_lost() -> None:
+    seen = (*without(snapshot().seen, "m-4"), Seen("m-4", "disk-new", at_us=2), EXTRA)
+    shot = snapshot(wished=SIX[:5], seen=seen)
+    lost = (Replacement("disk-4", "the volume of disk-4 is gone"),)
+    found = changes(shot, Judgement((), FLAPS, lost, (), FLAPS))
+    gone = replace(RING.by_disk["disk-4"], state=MemberState.GONE)
+    joined = Member("disk-new", "m-4", gone.zone, gone.node)
+    assert found.wishes == (PutMember(gone), PutMember(joined))
+    assert found.said[0].sentence == "ring changes are frozen: m-1 flaps: 6 changes in 60 s"
+    both = (*FLAPS, "only 2 of 5 members report")
+    assert changes(shot, Judgement((), both, lost, (), FLAPS)).wishes == ()
+
+
+def test_a_flap_holds_up_whoever_comes_or_goes_as_wished() -> None:
+    flapping = Judgement((), FLAPS, (), (), FLAPS)
+    shot = snapshot(wished=SIX, seen=(*snapshot().seen, EXTRA))
+    assert changes(shot, flapping).wishes == ()
+    assert changes(snapshot(wished=snapshot().wished[:4]), flapping).wishes == ()
+    empty = snapshot(with_state(MemberState.GONE, empty=True))
+    assert changes(empty, flapping).wishes == ()
+
+
+def test_a_pod_that_is_about_to_go_is_given_no_place() -> None:
+    six = view_of(scale=6)
+    six = replace(six, pods=(*six.pods, pod("m-5")))
+    seen = (*snapshot().seen, EXTRA)
+    assert len(changes(on_platform(view=six, wished=SIX, seen=seen)).wishes) == 1
+    sinking = replace(six, sinking=5)
+    assert changes(on_platform(view=sinking, wished=SIX, seen=seen)).wishes == ()

@@ -236,3 +236,110 @@ def test_a_proposal_may_be_taken_back() -> None:
     proposal = planning.propose(Proposal(planning.plan_to(ring, ring.members, "x")))
     assert planning.cancel(proposal.plan.id).state is PlanState.CANCELLED
     assert planning.current is None
+
+
+LOST = RING.with_members(
+    [replace(m, state=MemberState.GONE) if m.name == "m-4" else m for m in RING.members]
+    + [Member(f"disk-{i}", f"m-{i}", "z0", f"node-{i}") for i in (5, 6)]
+)
+
+
+def test_while_only_moves_are_frozen_missing_copies_are_made() -> None:
+    planning = Planning(PlanLimits())
+    ring = LOST
+    for _ in range(30):
+        progress = planning.step(ring, certificates(ring), freeze=Freeze.MOVES)
+        if not progress.wishes:
+            break
+        ring = written(ring, progress.wishes)
+    assert ring.partitions_by_disk["disk-4"] == (), "what was missing is there"
+    assert not ring.joint_partitions
+    assert planning.current is not None, "the rest of the plan waits"
+    assert any(isinstance(w, Begin) for w in planning.step(ring, [], freeze=Freeze.NONE).wishes)
+    ring = run(planning, ring)
+    assert planning.current is None
+
+
+def test_a_freeze_of_moves_begins_no_move() -> None:
+    planning = Planning(PlanLimits())
+    assert planning.step(JOINED, [], freeze=Freeze.MOVES).wishes == ()
+    assert planning.current is not None
+    assert planning.step(JOINED, [], freeze=Freeze.NONE).wishes
+
+
+def test_who_is_to_be_given_copies_is_not_filled() -> None:
+    planning, ring = balanced()
+    assert planning.is_filled(ring, "disk-0")
+    assert not planning.is_filled(JOINED, "disk-5"), "no plan was made for these members yet"
+    progress = planning.step(JOINED, [], freeze=Freeze.NONE)
+    assert not planning.is_filled(JOINED, "disk-5")
+    done = run(planning, written(JOINED, progress.wishes))
+    assert planning.is_filled(done, "disk-5")
+
+
+def test_a_cancelled_plan_fills_nobody_any_more() -> None:
+    planning = Planning(PlanLimits())
+    planning.step(JOINED, [], freeze=Freeze.NONE)
+    plan = planning.current
+    assert plan is not None
+    planning.cancel(plan.id)
+    assert planning.is_filled(JOINED, "disk-5")
+
+
+# What another process goes on by
+
+
+def test_a_pause_survives_the_process() -> None:
+    planning = Planning(PlanLimits())
+    assert planning.note == ""
+    planning.step(JOINED, [], freeze=Freeze.NONE)
+    assert planning.current is not None
+    planning.pause(planning.current.id)
+    assert planning.note == "paused"
+    other = Planning(PlanLimits())
+    other.take_note(planning.note)
+    assert other.note == "paused", "nothing is forgotten before the first round"
+    assert other.step(JOINED, [], freeze=Freeze.NONE).wishes == ()
+    assert other.current is not None
+    assert other.current.state is PlanState.PAUSED
+    other.resume(other.current.id)
+    assert other.note == ""
+    assert other.step(JOINED, [], freeze=Freeze.NONE).wishes
+
+
+def test_a_pause_of_before_does_not_hold_up_missing_copies() -> None:
+    other = Planning(PlanLimits())
+    other.take_note("paused")
+    assert other.step(LOST, [], freeze=Freeze.NONE).wishes
+
+
+def test_a_cancel_survives_the_process_until_the_members_change() -> None:
+    planning = Planning(PlanLimits(partitions=2))
+    ring = written(JOINED, planning.step(JOINED, [], freeze=Freeze.NONE).wishes)
+    assert planning.current is not None
+    planning.cancel(planning.current.id)
+    note = planning.note
+    assert note.startswith("cancelled ")
+    other = Planning(PlanLimits(partitions=2))
+    other.take_note(note)
+    assert other.note == note
+    undone = other.step(ring, [], freeze=Freeze.NONE)
+    assert {type(wish) for wish in undone.wishes} == {Abandon}
+    ring = written(ring, undone.wishes)
+    assert not ring.joint_partitions
+    assert other.step(ring, [], freeze=Freeze.NONE).wishes == ()
+    assert other.current is None
+    assert other.note == note
+    again = ring.with_members([*ring.members, Member("disk-6", "m-6", "z0", "node-6")])
+    assert other.step(again, [], freeze=Freeze.NONE).wishes
+    assert other.note == ""
+
+
+def test_a_cancel_for_other_members_means_nothing() -> None:
+    other = Planning(PlanLimits())
+    other.take_note("cancelled 0123456789abcdef")
+    assert other.step(JOINED, [], freeze=Freeze.NONE).wishes == ()
+    assert other.step(JOINED, [], freeze=Freeze.NONE).wishes
+    assert other.note == ""
+    other.take_note("no word of ours")
+    assert other.note == ""

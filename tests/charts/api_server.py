@@ -12,7 +12,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-KINDS = {"apps/v1": {"statefulsets": "StatefulSet"}, "v1": {"configmaps": "ConfigMap"}}
+KINDS = {
+    "v1": {
+        "configmaps": "ConfigMap",
+        "pods": "Pod",
+        "serviceaccounts": "ServiceAccount",
+        "services": "Service",
+    },
+    "apps/v1": {"deployments": "Deployment", "statefulsets": "StatefulSet"},
+    "policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
+    "rbac.authorization.k8s.io/v1": {
+        "clusterrolebindings": "ClusterRoleBinding",
+        "clusterroles": "ClusterRole",
+        "rolebindings": "RoleBinding",
+        "roles": "Role",
+    },
+    "admissionregistration.k8s.io/v1": {
+        "validatingadmissionpolicies": "ValidatingAdmissionPolicy",
+        "validatingadmissionpolicybindings": "ValidatingAdmissionPolicyBinding",
+    },
+}
 """The kinds that it knows: group and version -> plural -> kind."""
 
 
@@ -25,7 +44,11 @@ class FakeApi:
         self._content: dict[str, Any] = {
             "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.0"},
             "/api": {"kind": "APIVersions", "versions": ["v1"]},
-            "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group("apps/v1")]},
+            "/apis": {
+                "kind": "APIGroupList",
+                "apiVersion": "v1",
+                "groups": [_group(version) for version in KINDS if "/" in version],
+            },
         }
         for version, kinds in KINDS.items():
             self._content[_root(version)] = _resources(version, kinds)
@@ -90,7 +113,13 @@ def _group(version: str) -> dict[str, Any]:
 
 def _resources(version: str, kinds: dict[str, str]) -> dict[str, Any]:
     resources = [
-        {"name": plural, "singularName": "", "namespaced": True, "kind": kind, "verbs": ["get"]}
+        {
+            "name": plural,
+            "singularName": "",
+            "namespaced": not kind.startswith(("Cluster", "Validating")),
+            "kind": kind,
+            "verbs": ["get"],
+        }
         for plural, kind in kinds.items()
     ]
     return {

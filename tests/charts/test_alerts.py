@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from becket.adapters.telemetry.setup import Telemetry, TelemetryOptions
-from becket.supervisor.instruments import observe
+from becket.supervisor.instruments import observe, observe_ages
 from charts.helm import Helm
 from tests.charts.rendering import render, values_of
 
@@ -29,9 +29,11 @@ async def exposed() -> str:
         writer=SimpleNamespace(confirmed=None),
         decision=SimpleNamespace(judgement=SimpleNamespace(is_frozen=False)),
         supervision=SimpleNamespace(planning=SimpleNamespace(current=None)),
+        reign=SimpleNamespace(may_act=True),
     )
     telemetry = Telemetry(TelemetryOptions("supervisor", "here", "becket"))
     observe(telemetry.meter, cycle)
+    observe_ages(telemetry.meter, lambda: {"pods": 1.0})
     body, _ = telemetry.exposition()
     await telemetry.close()
     return body.decode()

@@ -116,14 +116,22 @@ def storage_set(**spec: Any) -> dict[str, Any]:  # noqa: ANN401 - any value of J
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": {"name": "becket-storage", "namespace": "becket"},
+        "metadata": {
+            "name": "becket-storage",
+            "namespace": "becket",
+            "labels": {"app.kubernetes.io/managed-by": "Helm"},
+            "annotations": {
+                "meta.helm.sh/release-name": "becket",
+                "meta.helm.sh/release-namespace": "becket",
+            },
+        },
         "spec": {"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}]},
     }
 
 
 def with_server(helm: Helm, api: FakeApi, *settings: str) -> tuple[int, str]:
     arguments = [part for setting in settings for part in ("--set", setting)]
-    server = ("--dry-run=server", "--kube-apiserver", api.url)
+    server = ("--dry-run=server", "--disable-openapi-validation", "--kube-apiserver", api.url)
     done = helm.template(*server, *arguments)
     return done.returncode, " ".join(done.stderr.split())
 

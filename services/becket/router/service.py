@@ -1,14 +1,14 @@
 """The router service: its parts, their wiring, and the order of a life.
 
 Owns nothing but the composition. It knows the ring from the topology and, also while that is away,
-from the members of the directory, who tell changes of coordinators themselves. Stop: not ready any
-more, calls are still answered, streams end after their last answer.
+from the members, who tell changes of coordinators and their addresses themselves. Stop: not ready
+any more, calls are still answered, streams end after their last answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import grpc
@@ -18,35 +18,43 @@ from becket.adapters.dispatch.connection import Connection
 from becket.api.v1 import key_value_pb2_grpc, ring_pb2_grpc, supervisor_pb2
 from becket.core.errors import InvalidRingError
 from becket.core.ring.config import Disk
-from becket.ports.directory import Directory
+from becket.ports.directory import LearningDirectory
 from becket.ports.topology import Topology
 from becket.router.balance import WeightFollower
 from becket.router.forwarding import Forwarder
 from becket.router.key_value_service import KeyValueServicer
+from becket.router.members import Members
 from becket.router.settings import RouterSettings
 from becket.runtime.ring_service import RingServicer
 from becket.runtime.service import Runtime
 
 END_STREAMS_S = 5.0
-MOST_SEEDS = 16
+
+
+async def _nothing() -> None:
+    """Close nothing."""
 
 
 class RouterService:
-    """One router."""
+    """One router. ``close``: gives back what the ports rest on, when the service has stopped."""
 
     def __init__(
         self,
         runtime: Runtime,
         settings: RouterSettings,
-        directory: Directory,
+        directory: LearningDirectory,
         topology: Topology | None,
+        *,
+        close: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._runtime = runtime
         self._settings = settings
         self._directory = directory
         self._topology = topology
+        self._close = close
         self.connection = Connection(settings.dispatch, settings.limits, self._address_of)
         self._view = self.connection.view
+        self._members = Members(directory, self._view, settings.member_addresses)
         default_s = settings.default_deadline_ms / 1000
         self._key_values = KeyValueServicer(self.connection, default_s, settings.pipeline_batches)
         self._rings = RingServicer(
@@ -82,7 +90,7 @@ class RouterService:
         self._runtime.log.info("routes", address=address)
         if self._view.ring is None:
             self._runtime.health.set_ready(ready=False, reason="waits for a ring")
-        self.connection.start(self._seeds())
+        self.connection.start(self._members.seeds())
 
     async def run(self) -> None:
         """Follow topology, members and weights, for ever."""
@@ -94,7 +102,8 @@ class RouterService:
             group.create_task(self._weights.run())
 
     async def drain(self) -> None:
-        """Answer what has begun, and end the streams."""
+        """While routes to here vanish everything goes on; then what has begun ends, and streams."""
+        await asyncio.sleep(self._settings.pre_stop_s)
         self._rings.end_watches()
         try:
             async with asyncio.timeout(min(END_STREAMS_S, self._settings.stop_grace_s / 2)):
@@ -104,7 +113,11 @@ class RouterService:
 
     async def close(self) -> None:
         """End the connection."""
-        await self.connection.close()
+        self._members.close()
+        try:
+            await self.connection.close()
+        finally:
+            await self._close()
 
     # Knowing who there is
 
@@ -118,31 +131,27 @@ class RouterService:
     async def _follow_directory(self) -> None:
         """Members come, go and change their addresses; any of them tells the ring."""
         while True:
-            self.connection.follower.set_seeds(self._seeds())
+            self.connection.follower.set_seeds(await self._members.first_seeds())
+            self._refresh_members()  # A file may name other addresses now.
             await asyncio.sleep(self._settings.directory_ms / 1000)
 
     async def _follow_view(self) -> None:
-        """Ready from the first ring on; every member's own news are followed."""
+        """Ready from the first ring on; every member is dialled, and watched, where it is now."""
         serial, version = -1, 0
         while True:
             serial = await self._view.changed(serial)
             ring = self._view.ring
-            if ring is None or ring.version == version:
+            if ring is None:
                 continue
-            version = ring.version
-            self._runtime.health.set_ready(ready=True, reason=f"ring {version}")
-            for member in ring.members:
-                address = self._directory.address_of(member.name)
-                if address:
-                    self._view.addresses[member.disk] = address
-                    self.connection.follower.follow(address)
-            self.connection.dispatcher.routes.forget()
+            if ring.version != version:
+                version = ring.version
+                self._runtime.health.set_ready(ready=True, reason=f"ring {version}")
+            self._refresh_members()
 
-    def _seeds(self) -> list[str]:
-        known = [place.address for place in self._directory.places("storage").values()]
-        addresses = (*known, *self._settings.member_addresses)
-        # Members tell each other of coordinators, so some of many are enough.
-        return [address for address in addresses if address][:MOST_SEEDS]
+    def _refresh_members(self) -> None:
+        ring = self._view.ring
+        if ring is not None and self._members.refresh(ring, self.connection.follower):
+            self.connection.dispatcher.routes.forget()
 
     def _places(self, service: str, otherwise: str) -> list[str]:
         places = self._directory.places(service).values()
@@ -150,10 +159,7 @@ class RouterService:
         return known or ([otherwise] if otherwise else [])
 
     def _address_of(self, disk: Disk) -> str | None:
-        ring = self._view.ring
-        if ring is None or disk not in ring.by_disk:
-            return None
-        return self._directory.address_of(ring.name_of(disk))
+        return self._members.address_of(disk)
 
     def _measure(self) -> None:
         counts = self.connection.dispatcher.counts
@@ -176,6 +182,12 @@ class RouterService:
             callbacks=[_reader(lambda: self.connection.dispatcher.pending)],
             unit="{operation}",
             description="Operations that have no result yet",
+        )
+        meter.create_observable_gauge(
+            "becket.router.ring.version",
+            callbacks=[_reader(lambda: self._view.table.version)],
+            unit="{version}",
+            description="Of the newest ring that is known here; 0 where none is",
         )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from becket.adapters.dispatch.settings import DispatchSettings
+from becket.adapters.kubernetes.settings import KubernetesSettings
 from becket.core.errors import InvalidInputError
 from becket.runtime.settings import CHECKED, ServiceSettings
 
@@ -34,6 +35,7 @@ class RouterSettings(ServiceSettings):
         1000, ge=10, le=60_000, description="how often the directory is asked who there is"
     )
     dispatch: Annotated[DispatchSettings, CHECKED] = DispatchSettings()
+    kubernetes: Annotated[KubernetesSettings, CHECKED] = KubernetesSettings()
 
     @model_validator(mode="after")
     def _batches_agree(self) -> Self:
@@ -43,4 +45,11 @@ class RouterSettings(ServiceSettings):
         if self.dispatch.batch_operations > self.limits.batch_operations:
             problem = "must not be over limits.batch_operations: members refuse larger batches"
             raise InvalidInputError("dispatch.batch_operations", problem)
+        return self
+
+    @model_validator(mode="after")
+    def _one_topology(self) -> Self:
+        if self.topology_file and self.kubernetes.is_set:
+            problem = "must not be set with kubernetes.ring_object: there is one ring"
+            raise InvalidInputError("topology_file", problem)
         return self

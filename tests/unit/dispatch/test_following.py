@@ -123,3 +123,15 @@ async def test_what_is_not_valid_leaves_everything_as_it_was() -> None:
     with pytest.raises(InvalidRingError):
         news.take_watch(ring_pb2.WatchRingResponse(ring=other))
     assert news.view.table.version == 1
+
+
+def test_a_name_takes_no_numeric_address_away() -> None:
+    cluster = FakeCluster()
+    moved: list[str] = []
+    view = RingView()
+    news = News(view, lambda: moved.append(view.addresses["disk-0"]))
+    told = ("s-0.svc:7400", "s-0.ns.svc:7400", "10.0.0.1:7400", "s-0.svc:7400", "10.0.0.2:7400")
+    for address in told:
+        ring = ring_to_proto(cluster.ring, {"storage-0": address}.get)
+        news.take_ring(ring_pb2.GetRingResponse(ring=ring))
+    assert moved == ["s-0.svc:7400", "s-0.ns.svc:7400", "10.0.0.1:7400", "10.0.0.2:7400"]

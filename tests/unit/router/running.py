@@ -6,7 +6,7 @@ Owns its start and its end, and stubs to call it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import grpc
@@ -20,6 +20,8 @@ from becket.runtime.contract import Runtime
 from becket.runtime.host import Host
 from becket.runtime.logs import open_log
 
+BuildRouter = Callable[[Runtime, RouterSettings], Awaitable[RouterService]]
+
 
 class RunningRouter:
     """One router."""
@@ -29,9 +31,11 @@ class RunningRouter:
         addresses: Mapping[str, str],
         topology: MemoryTopology | None = None,
         supervisors: Mapping[str, str] | None = None,
+        build: BuildRouter | None = None,
         **settings: object,
     ) -> None:
         self.directory = MemoryDirectory()
+        self._build_router = build
         for name, address in addresses.items():
             self.directory.all[name] = Place(name, "storage", address)
         for name, address in (supervisors or {}).items():
@@ -45,8 +49,11 @@ class RunningRouter:
         self.task = asyncio.create_task(self.host.run(self.stop))
         self._channel: grpc.aio.Channel | None = None
 
-    def _build(self, runtime: Runtime) -> RouterService:
-        self.service = RouterService(runtime, self.settings, self.directory, self._topology)
+    async def _build(self, runtime: Runtime) -> RouterService:
+        if self._build_router is not None:
+            self.service = await self._build_router(runtime, self.settings)
+        else:
+            self.service = RouterService(runtime, self.settings, self.directory, self._topology)
         return self.service
 
     @property
@@ -105,10 +112,11 @@ async def router(
     addresses: Mapping[str, str],
     topology: MemoryTopology | None = None,
     supervisors: Mapping[str, str] | None = None,
+    build: BuildRouter | None = None,
     **settings: object,
 ) -> AsyncIterator[RunningRouter]:
     """A router that runs; it may not know a ring yet."""
-    made = RunningRouter(addresses, topology, supervisors, **settings)
+    made = RunningRouter(addresses, topology, supervisors, build, **settings)
     await made.host.listening.wait()
     try:
         yield made

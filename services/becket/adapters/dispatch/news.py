@@ -2,12 +2,14 @@
 
 Owns the reading of ``RingService`` answers. Must not ask anybody. Invariants: only what is newer
 counts, by ring version and by epoch; a change is applied only to the version that it starts from; a
-ring that is not valid, or of another cluster, is refused and leaves everything as it was.
+ring that is not valid, or of another cluster, is refused and leaves everything as it was; a name
+takes no numeric address away: who tells a name knows no better, and DNS follows a pod late.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 
 from becket.adapters.rpc.ring_view import RingView
 from becket.adapters.rpc.rings import (
@@ -19,6 +21,7 @@ from becket.adapters.rpc.rings import (
 )
 from becket.api.v1 import ring_pb2, types_pb2
 from becket.core.errors import InvalidRingError
+from becket.core.ring.config import Disk
 from becket.core.ring.members import in_order
 from becket.core.ring.ring import Ring
 from becket.core.ring.validation import validate
@@ -66,8 +69,8 @@ class News:
             if not found.HasField("epoch") or not found.epoch.counter:
                 continue
             disk = found.epoch.disk_id
-            if found.address and view.note_address(disk, found.address):
-                self._moved()
+            if found.address:
+                self._note(disk, found.address)
             view.offer_coordinator(found.partition, epoch_from_proto(found.epoch))
 
     def _offer(self, message: types_pb2.Ring) -> None:
@@ -89,8 +92,23 @@ class News:
 
     def _take_addresses(self, members: Iterable[types_pb2.Member]) -> None:
         for disk, address in addresses_of(members).items():
-            if self.view.note_address(disk, address):
-                self._moved()
+            self._note(disk, address)
+
+    def _note(self, disk: Disk, address: str) -> None:
+        known = self.view.addresses.get(disk, "")
+        if known == address or (is_numeric(known) and not is_numeric(address)):
+            return
+        if self.view.note_address(disk, address):
+            self._moved()
+
+
+def is_numeric(address: str) -> bool:
+    """Whether host:port has a number for its host, and no name."""
+    try:
+        ip_address(address.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _changed(known: Ring, change: ring_pb2.RingChange) -> Ring:

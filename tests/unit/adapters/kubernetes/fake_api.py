@@ -338,6 +338,8 @@ class FakeApi:
                         async with asyncio.timeout(self.bookmark_s if has_bookmarks else None):
                             event = await watcher.events.get()
                     except TimeoutError:
+                        if not watcher.events.empty():
+                            continue  # A bookmark never overtakes an event.
                         event = self._bookmark(watcher)
                         if watcher.is_quiet:
                             continue

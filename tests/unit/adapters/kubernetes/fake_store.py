@@ -106,7 +106,7 @@ class Store:
             if in_collection(key, place) and is_selected(item, query)
         ]
         start = int(query.get("continue", "0") or 0)
-        end = start + int(query.get("limit", "0") or len(items) or 1)
+        end = start + (int(query.get("limit") or 0) or len(items))
         metadata: Json = {"resourceVersion": str(self.version)}
         if end < len(items):
             metadata["continue"] = str(end)

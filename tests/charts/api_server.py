@@ -20,6 +20,7 @@ KINDS = {
         "services": "Service",
     },
     "apps/v1": {"deployments": "Deployment", "statefulsets": "StatefulSet"},
+    "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
     "policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
     "rbac.authorization.k8s.io/v1": {
         "clusterrolebindings": "ClusterRoleBinding",

@@ -1,10 +1,13 @@
-"""The helm programs that the tests of the chart run with: each that this machine has."""
+"""What the tests of the chart run with: each helm of this machine, files of values, a server."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
 from charts.helm import MISSING, Helm, helms
+from tests.charts.api_server import FakeApi
 from tests.charts.rendering import FILES, Rendered, render, values_of
 
 
@@ -28,3 +31,10 @@ def values(request: pytest.FixtureRequest) -> str:
 def rendered(helm: Helm, values: str) -> Rendered:
     """What the chart gives with each file of values."""
     return render(helm, *values_of(values))
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    """A server that helm can look objects up on."""
+    with FakeApi() as server:
+        yield server

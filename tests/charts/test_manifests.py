@@ -74,21 +74,6 @@ def test_the_chart_has_the_version_of_the_package() -> None:
     assert chart["appVersion"] == project["version"]
 
 
-def test_notes_say_what_matters(helm: Helm) -> None:
-    done = helm.template("--dry-run=client")
-    assert done.returncode == 0, done.stderr
-    notes = (CHART / "templates" / "NOTES.txt").read_text(encoding="utf-8")
-    for text in (
-        "port-forward service/",
-        "becket put",
-        "grpcurl -plaintext",
-        "NO AUTHENTICATION",
-        "StorageClass",
-        "helm test",
-    ):
-        assert text in notes
-
-
 def test_skaffold_uses_values_that_the_chart_takes(helm: Helm) -> None:
     config = yaml.safe_load((ROOT / "skaffold.yaml").read_text(encoding="utf-8"))
     (release,) = config["deploy"]["helm"]["releases"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -98,12 +97,6 @@ def test_a_server_without_admission_policies(helm: Helm) -> None:
     assert POLICIES in done.stderr
     done = helm.run(*plain, "--set", "admissionPolicy.enabled=false")
     assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def api() -> Iterator[FakeApi]:
-    with FakeApi() as server:
-        yield server
 
 
 def storage_set(**spec: Any) -> dict[str, Any]:  # noqa: ANN401 - any value of JSON

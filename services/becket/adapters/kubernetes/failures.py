@@ -62,8 +62,8 @@ def outcomes(verb: str, what: str) -> Iterator[None]:
         raise of_status(error.status or 0, _said(error), verb, what) from error
     # A response in another shape than that of the API is a ValueError: of JSON, UTF-8 or pydantic.
     except (aiohttp.ClientError, OSError, ValueError, ConfigException) as error:
-        # TimeoutError is an OSError, and says nothing by itself.
-        words = str(error) or type(error).__name__
+        is_late = isinstance(error, TimeoutError)  # It says nothing by itself.
+        words = "no answer in time" if is_late else str(error) or type(error).__name__
         raise UnavailableError(f"{verb} {what}: {words[:MOST_WORDS]}") from error
 
 

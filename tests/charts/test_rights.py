@@ -38,6 +38,7 @@ CLUSTER: set[Right] = {
 CHAOS: set[Right] = {
     ("", "pods", "", (*READ, "delete")),
     ("", "pods/exec", "", ("create", "get")),
+    ("", "configmaps", "becket-ring", ("get",)),
 }
 
 

@@ -16,7 +16,12 @@ from typing import Any, Protocol
 
 import grpc
 
-from becket.adapters.rpc.channels import PEER_KEEPALIVE_MS, is_asked_to_end, open_channel
+from becket.adapters.rpc.channels import (
+    PEER_KEEPALIVE_MS,
+    begin,
+    is_asked_to_end,
+    open_channel,
+)
 from becket.adapters.rpc.peers import (
     BULK,
     PeerMessageError,
@@ -169,7 +174,7 @@ class Link:
 
     async def _exchange(self) -> None:
         call = (await self._stub()).Exchange()
-        await call.write(pb.ExchangeRequest(hello=self._links.hellos.say(self.disk)))
+        await begin(call, pb.ExchangeRequest(hello=self._links.hellos.say(self.disk)))
         async with self._reading(call, self.exchange, self._on_messages):
             while entries := await self.exchange.take():
                 await call.write(pb.ExchangeRequest(messages=entries, traceparents=self.traces))
@@ -177,14 +182,14 @@ class Link:
 
     async def _bulk(self) -> None:
         call = (await self._stub()).Copy()
-        await call.write(pb.CopyRequest(hello=self._links.hellos.say(self.disk)))
+        await begin(call, pb.CopyRequest(hello=self._links.hellos.say(self.disk)))
         async with self._reading(call, self.bulk, self._on_messages):
             while entries := await self.bulk.take():
                 await call.write(pb.CopyRequest(messages=entries))
 
     async def _beat(self) -> None:
         call = (await self._stub()).Beat()
-        await call.write(pb.BeatRequest(hello=self._links.hellos.say(self.disk)))
+        await begin(call, pb.BeatRequest(hello=self._links.hellos.say(self.disk)))
         async with self._reading(call, self.beats, self._on_beat):
             while claims := await self.beats.take():
                 claim = next((c for c in reversed(claims) if c is not None), None)

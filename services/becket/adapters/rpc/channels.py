@@ -8,8 +8,11 @@ config and no transparent retry. Credentials come in here when there are any.
 from __future__ import annotations
 
 import asyncio
+from typing import Any, TypeVar
 
 import grpc
+
+Request = TypeVar("Request")
 
 SLACK_BYTES = 1 << 20
 """What a message may carry beside the keys and values of a batch."""
@@ -53,6 +56,34 @@ def open_channel(
             ("grpc.enable_http_proxy", 0),
         ],
     )
+
+
+async def begin(call: grpc.aio.StreamStreamCall[Request, Any], request: Request) -> None:
+    """Write the first message of a stream.
+
+    Where the channel is closed before the call's metadata has gone out, the library's ``write``
+    waits for ever (tried on 1.85): so the end of the call is waited for as well.
+
+    :raises asyncio.InvalidStateError: the call ended before it had begun.
+    """
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def note_end(_call: object) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    call.add_done_callback(note_end)
+    writing = asyncio.ensure_future(call.write(request))
+    try:
+        await asyncio.wait({writing, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if writing.done():
+            writing.result()
+            return
+    finally:
+        if not writing.done():
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+    raise asyncio.InvalidStateError("the call ended before it had begun")
 
 
 def is_asked_to_end() -> bool:

@@ -42,6 +42,8 @@ def up(count: int, *, again: bool = False) -> None:
     if again or not api_answers():
         down()
         install()
+        # Daemons and pods must not inherit that somebody was patient (nice) when this began.
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
         RUN.mkdir(parents=True)
         control_plane.make_network()
         control_plane.make_certificates()

@@ -148,6 +148,8 @@ def _kubelet_config(name: str, address: str, socket: Path) -> dict[str, Any]:
         "imageGCHighThresholdPercent": 100,
         "featureGates": {"KubeletCrashLoopBackOffMax": True},
         "crashLoopBackOff": {"maxContainerRestartPeriod": f"{RESTART_S}s"},
+        # Each kubelet removes the logs of pods that it does not know.
+        "podLogsDir": f"{RUN}/{name}/logs",
         "clusterDNS": [HOST_IP],
         "clusterDomain": "cluster.local",
         "resolvConf": "/etc/resolv.conf",

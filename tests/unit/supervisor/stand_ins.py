@@ -47,10 +47,10 @@ class StandIn(replica_rpc.ReplicaServiceServicer):
         self._server: grpc.aio.Server | None = None
         self._changed = asyncio.Event()
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         server = self._server = grpc.aio.server()
         replica_rpc.add_ReplicaServiceServicer_to_server(self, server)
-        self.address = f"127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+        self.address = f"{host}:{server.add_insecure_port(f'{host}:{port}')}"
         await server.start()
 
     async def stop(self) -> None:

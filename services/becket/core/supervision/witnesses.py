@@ -7,13 +7,19 @@ that (KUBERNETES.md, "A vanished node's pods stay Terminating"); this tells peop
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from becket.core.supervision.pods import Claim, Node, PlatformView, Pod
 from becket.core.supervision.saying import Said, Topic
 from becket.core.supervision.snapshot import Snapshot
 
+NO_POD, LEAVING = "it has no pod", "its pod is being removed"
+NOWHERE, WAITING = "its pod runs on no node yet", "its volume claim waits for a volume"
+_PASSING = frozenset((NO_POD, LEAVING, NOWHERE, WAITING))
+"""What every pod goes through when it comes or goes."""
+
 _CLAIMS = {
-    Claim.PENDING: "its volume claim waits for a volume",
+    Claim.PENDING: WAITING,
     Claim.LOST: "the volume behind its claim is gone",
     Claim.ABSENT: "its volume claim is gone",
 }
@@ -30,10 +36,9 @@ def platform_sentences(snapshot: Snapshot) -> tuple[Said, ...]:
     found = [Said(Topic.PLATFORM, problem, is_warning=True) for problem in view.problems]
     names = dict.fromkeys([*snapshot.names, *(pod.name for pod in view.pods)])
     for name in names:
-        found += [
-            Said(Topic.PLATFORM, f"{name}: {sentence}", name, is_warning=True)
-            for sentence in _of_member(name, view, is_member=name in members)
-        ]
+        for sentence in _of_member(name, view, is_member=name in members):
+            said = Said(Topic.PLATFORM, f"{name}: {sentence}", name, is_warning=True)
+            found.append(replace(said, is_passing=sentence in _PASSING))
     return tuple(found)
 
 
@@ -42,7 +47,7 @@ def _of_member(name: str, view: PlatformView, *, is_member: bool) -> Iterator[st
     if pod is not None:
         yield from _of_pod(pod)
     elif view.is_current and view.scale is not None and (view.ordinal_of(name) or 0) < view.scale:
-        yield "it has no pod"
+        yield NO_POD
     claim = view.claims.get(name, Claim.UNKNOWN)
     if claim in _CLAIMS and (is_member or claim is not Claim.ABSENT):
         yield _CLAIMS[claim]
@@ -50,8 +55,8 @@ def _of_member(name: str, view: PlatformView, *, is_member: bool) -> Iterator[st
 
 def _of_pod(pod: Pod) -> Iterator[str]:
     if pod.is_terminating:
-        yield "its pod is being removed"
+        yield LEAVING
     if not pod.node:
-        yield "its pod runs on no node yet"
+        yield NOWHERE
     elif pod.node_state in _NODES:
         yield f"its node {pod.node} {_NODES[pod.node_state]}"

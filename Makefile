@@ -15,7 +15,7 @@ BUILD := .build
 	sim-ci sim explore explore-ci mutants mutants-ci proto lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
 
 venv: $(READY) ## make .venv from the lock; again only when the lock has changed
 

@@ -77,12 +77,12 @@ def loose_requirements(source: Source) -> Iterator[Finding]:
 
 def make_targets(makefile: str) -> set[str]:
     """The targets of a Makefile that people may name."""
-    return set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    return set(re.findall(r"^([a-z][a-z0-9-]*):", makefile, re.MULTILINE))
 
 
 def unknown_targets(source: Source, targets: set[str]) -> Iterator[Finding]:
     """Commands in a document that the Makefile does not know."""
     for number, line in enumerate(source.text.splitlines(), 1):
-        for target in re.findall(r"(?:`|^\s*|\$ )make ([a-z][a-z-]*)", line):
+        for target in re.findall(r"(?:`|^\s*|\$ )make ([a-z][a-z0-9-]*)", line):
             if target not in targets:
                 yield source.find(number, f"`make {target}` is no target of the Makefile")

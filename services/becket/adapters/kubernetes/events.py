@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from becket.adapters import clocks
 from becket.adapters.kubernetes.access import Access, Json
-from becket.adapters.kubernetes.failures import ForbiddenError, KubernetesError
+from becket.adapters.kubernetes.failures import ForbiddenError, KubernetesError, UnavailableError
 from becket.ports.platform import Notice
 
 GROUP = "events.k8s.io/v1"
@@ -107,8 +107,10 @@ class Events:
             self.dropped += 1
             self.problem = f"no Kubernetes Events are written: {error}"
             await asyncio.sleep(FORBIDDEN_S)
-        except KubernetesError:
+        except KubernetesError as error:
             self.dropped += 1
+            if not isinstance(error, UnavailableError):
+                self.problem = f"a Kubernetes Event is not taken: {error}"
             await asyncio.sleep(RATE_S)
 
     def _body(self, notice: Notice, moment: datetime, regarding: Regarding) -> Json:
@@ -117,7 +119,7 @@ class Events:
         return {
             "apiVersion": GROUP,
             "kind": "Event",
-            "metadata": {"generateName": f"{regarding.name}.", "namespace": namespace},
+            "metadata": {"generateName": f"{regarding.name}-", "namespace": namespace},
             "eventTime": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "type": "Warning" if notice.is_warning else "Normal",
             "reason": notice.reason,

@@ -54,6 +54,7 @@ async def test_an_event_tells_what_happened_to_whom(api: FakeApi) -> None:
     assert first["type"] == "Normal"
     assert first["reportingInstance"] == "becket-supervisor-abc"
     assert first["eventTime"].endswith("Z")
+    assert first["metadata"]["name"].startswith("becket-storage-1-"), "no name may end in a point"
     assert (second["type"], second["regarding"]["kind"]) == ("Warning", "StatefulSet")
     assert third["regarding"]["name"] == "becket-storage"
 
@@ -95,9 +96,10 @@ async def test_an_api_that_refuses_or_is_away_holds_up_nobody(
         await until(lambda: events.problem)
         assert "may not create events" in events.problem
         api.forbidden.clear()
-        api.fail("refuse", "create", "events")
+        api.fail("refuse", "create", "events").status = 422
         events.tell(Notice("Ring", "two"))
         await until(lambda: events.dropped == 2)
+        assert "a Kubernetes Event is not taken" in events.problem
         events.tell(Notice("Ring", "three"))
         await until(lambda: written(api))
         assert [event["note"] for event in written(api)] == ["three"]

@@ -6,6 +6,8 @@ a ``..._commands`` module, which must be quick to import.
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from becket.cli import (
@@ -38,4 +40,6 @@ service_commands.add_to(app)
 
 def main() -> None:
     """Run the command line; never returns."""
+    # The core of gRPC tells of its connections on standard error; what went wrong we say ourselves.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     app()

@@ -12,7 +12,18 @@ from typing import NamedTuple
 
 from becket.adapters.local.layout import BALANCER, ROUTER, STORAGE, SUPERVISOR, ClusterSpec, Layout
 
-_INHERITED = ("LANG", "LC_ALL", "PATH", "PYTHONPATH", "HOME", "TMPDIR", "TZ", "VIRTUAL_ENV")
+_INHERITED = (
+    "GRPC_TRACE",
+    "GRPC_VERBOSITY",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "PYTHONPATH",
+    "TMPDIR",
+    "TZ",
+    "VIRTUAL_ENV",
+)
 """What processes take over; no setting reaches them by accident."""
 
 
@@ -48,6 +59,8 @@ def becket_command(layout: Layout, spec: ClusterSpec, task: Task) -> Command:
 def environment_of(layout: Layout, spec: ClusterSpec, task: Task) -> dict[str, str]:
     """The settings of one process, and what every process needs of this one's environment."""
     found = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    # The core of gRPC writes text between the lines of the log otherwise.
+    found.setdefault("GRPC_VERBOSITY", "NONE")
     found |= {
         "PYTHONUNBUFFERED": "1",
         "BECKET_NAME": task.name,

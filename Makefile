@@ -12,7 +12,7 @@ BUILD := .build
 
 .DEFAULT_GOAL := help
 .PHONY: help venv up show image helm manifests charts test lint format tidy unit integration probe \
-	sim-ci sim explore explore-ci mutants mutants-ci proto lock clean
+	sim-ci sim explore explore-ci mutants mutants-ci e2e e2e-ci proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -62,7 +62,7 @@ charts: $(READY) ## the chart and what it renders; skipped, with the reason, whe
 	$(BIN)/python -m pytest -q tests/charts
 
 test: ## everything that CI runs
-	@for part in lint tidy unit charts integration probe explore-ci mutants-ci sim-ci; do \
+	@for part in lint tidy unit charts integration probe explore-ci mutants-ci sim-ci e2e-ci; do \
 		started=$$(date +%s); \
 		echo "== make $$part"; \
 		$(MAKE) --no-print-directory $$part || exit 1; \
@@ -91,6 +91,17 @@ integration: $(READY) ## real services on loopback, several in one process
 
 probe: $(READY) ## real processes: started, killed, paused, wiped
 	$(BIN)/python -m pytest -q tests/probe
+
+# On the cluster of KUBECONFIG, or on one of this machine's own (tests/kube). ARGS: what, as of pytest.
+e2e: $(READY) ## everything on a real Kubernetes, hurt as it hurts: hours
+	BECKET_E2E=1 BECKET_E2E_BARS=1 BECKET_E2E_KILLS=$${BECKET_E2E_KILLS:-100} \
+		BECKET_E2E_OTHERS=$${BECKET_E2E_OTHERS:-30} BECKET_E2E_STEADY_S=$${BECKET_E2E_STEADY_S:-60} \
+		$(BIN)/python -m pytest -q -s $(or $(ARGS),tests/e2e)
+
+e2e-ci: $(READY) ## the same, as far as CI has time for; skipped, with the reason, where it cannot run
+	BECKET_E2E=1 BECKET_E2E_KILLS=10 $(BIN)/python -m pytest -q -s \
+		tests/e2e/test_install.py tests/e2e/test_drain.py \
+		'tests/e2e/test_kills.py::test_storage_pods_one_at_a_time[kill]'
 
 sim-ci: $(READY) ## simulated clusters under faults: a short, fixed set
 	$(BIN)/python -m tests.simulation ci

@@ -46,6 +46,12 @@ def build(tag: str, folder: Path) -> None:
     archive.unlink()
 
 
+def name_again(tag: str, other: str) -> None:
+    """Give an image that is on the nodes a second name there."""
+    for socket in sorted(RUN.glob("node-*/containerd.sock")):
+        sh("ctr", "-a", socket, "-n", "k8s.io", "images", "tag", "--force", tag, other, quiet=True)
+
+
 def load(archives: list[Path]) -> None:
     """Put images (docker or OCI archives) on every node."""
     for socket in sorted(RUN.glob("node-*/containerd.sock")):

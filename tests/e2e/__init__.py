@@ -1,0 +1,1 @@
+"""Tests on a real Kubernetes: installed by helm, hurt as Kubernetes hurts, judged by histories."""

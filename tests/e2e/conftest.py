@@ -1,0 +1,84 @@
+"""The cluster, the image and the release of the tests on Kubernetes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e import figures, kube
+from tests.e2e.kube import Kube
+from tests.e2e.release import Installed
+from tests.tidy.sources import ROOT
+
+LOGS = ROOT / ".build" / "e2e"
+VARIABLE = "BECKET_E2E"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _wanted() -> None:
+    if not os.environ.get(VARIABLE):
+        pytest.skip(f"it takes a cluster and its time: make e2e ({VARIABLE}=1)")
+
+
+@pytest.fixture(scope="session")
+def cluster(_wanted: None) -> Iterator[Kube]:
+    """A Kubernetes; one that was made for this run ends with it."""
+    found, is_ours = kube.find()
+    try:
+        os.environ["KUBECONFIG"] = str(found.config)
+        yield found
+    finally:
+        if is_ours:
+            kube.take_down()
+
+
+@pytest.fixture(scope="session")
+def image(cluster: Kube) -> str:
+    """The image under test, on every node."""
+    return kube.image_for(cluster)
+
+
+@pytest.fixture(scope="session")
+def runner() -> Iterator[asyncio.Runner]:
+    """The event loop of the harness."""
+    with asyncio.Runner() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def empty(
+    cluster: Kube, image: str, runner: asyncio.Runner, request: pytest.FixtureRequest
+) -> Iterator[Installed]:
+    """A place for a release, which is gone at the end of the module."""
+    installed = Installed(cluster, image, runner)
+    failed = request.session.testsfailed
+    try:
+        yield installed
+    finally:
+        try:
+            if request.session.testsfailed > failed:
+                installed.keep_logs(LOGS)
+        finally:
+            installed.remove()
+
+
+@pytest.fixture(scope="module")
+def release(empty: Installed) -> Installed:
+    """A release with three members, whole."""
+    try:
+        empty.install()
+    except BaseException:
+        empty.keep_logs(LOGS)
+        raise
+    return empty
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell the figures of all cases together."""
+    if figures.LINES:
+        terminalreporter.section("figures")
+        for line in figures.LINES:
+            terminalreporter.write_line(line)

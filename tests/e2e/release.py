@@ -223,7 +223,7 @@ class Installed:
 
     def members(self) -> list[MemberRow]:
         """Its members."""
-        return self.ask(members.members)
+        return self.ask(members.listed).rows
 
     def plan(self) -> pb.Plan:
         """The plan under way."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from becket.api.v1 import ring_pb2, types_pb2
 from becket.api.v1 import supervisor_pb2 as pb
@@ -67,7 +67,21 @@ async def statuses(services: Services) -> list[pb.MemberStatus]:
     return sorted(answer.members, key=lambda status: by_number(status.member.name))
 
 
-async def members(services: Services) -> list[MemberRow]:
+class Listed(NamedTuple):
+    """The members by name, and beside each the node that it is on; empty where there are none."""
+
+    rows: list[MemberRow]
+    nodes: list[str]
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """Columns and rows for a person; nodes only where there are some."""
+        rows = [tuple(row.values()) for row in self.rows]
+        if not any(self.nodes):
+            return COLUMNS, rows
+        return (*COLUMNS, "NODE"), [(*r, n) for r, n in zip(rows, self.nodes, strict=True)]
+
+
+async def listed(services: Services) -> Listed:
     """Every member, by name.
 
     :raises UnreachableError: nobody answers, not even for the ring.
@@ -77,8 +91,8 @@ async def members(services: Services) -> list[MemberRow]:
     except BecketError as error:
         rows = _from_ring(await services.ask(services.ring.GetRing, ring_pb2.GetRingRequest()))
         say(f"becket: no supervisor answers, so life and pids are not known: {error}")
-        return rows
-    return [
+        return Listed(rows, [""] * len(rows))
+    rows = [
         MemberRow(
             name=status.member.name,
             state=state_of(status),
@@ -90,6 +104,7 @@ async def members(services: Services) -> list[MemberRow]:
         )
         for status in found
     ]
+    return Listed(rows, [status.member.node for status in found])
 
 
 def _from_ring(answer: ring_pb2.GetRingResponse) -> list[MemberRow]:

@@ -156,14 +156,13 @@ def members(
     *, target: Target = DEFAULT_TARGET, timeout: Timeout = TIMEOUT, output: Output = Form.TABLE
 ) -> None:
     """The storage members: their state, where they are, and what they hold."""
-    from becket.cli.members import COLUMNS
-    from becket.cli.members import members as ask
+    from becket.cli.members import listed
 
-    found = asked(ask, target, timeout)
+    found = asked(listed, target, timeout)
     if output is Form.JSON:
-        print_json(found)
+        print_json(found.rows)
     else:
-        print_table(COLUMNS, [tuple(row.values()) for row in found])
+        print_table(*found.table())
 
 
 @reporting

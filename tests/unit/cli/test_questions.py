@@ -82,6 +82,18 @@ def test_json_form_of_members(run: Run, target: str) -> None:
     ]
 
 
+def test_nodes_are_shown_to_people_where_there_are_some(
+    run: Run, target: str, supervisor: FakeSupervisor
+) -> None:
+    assert "NODE" not in run("members", "--target", target).stdout
+    supervisor.members[0].member.node = "node-3"
+    lines = run("members", "--target", target).stdout.splitlines()
+    assert lines[0].endswith("NODE")
+    assert lines[2].endswith("node-3")
+    rows = json.loads(run("members", "--target", target, "-o", "json").stdout)
+    assert all("node" not in row for row in rows)
+
+
 def test_members_without_a_supervisor_come_from_the_ring(run: Run, rings: FakeRing) -> None:
     with serving(rings) as target:
         result = run("members", "--target", target, "-o", "json")

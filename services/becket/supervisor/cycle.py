@@ -67,9 +67,14 @@ class Cycle:
         log: FilteringBoundLogger,
     ) -> None:
         rules = Constraints(settings.replicas, settings.spread_zones, settings.spread_nodes)
-        release_us = settings.release_s * 1_000_000
+        decides = SupervisionSettings(
+            settings.membership,
+            settings.plan,
+            release_us=settings.release_s * 1_000_000,
+            gather_us=settings.join_s * 1_000_000,
+        )
         self.supervision = Supervision(
-            SupervisionSettings(settings.membership, settings.plan, release_us),
+            decides,
             NewCluster(new_cluster, settings.partitions, rules),
         )
         self.view = RingView()

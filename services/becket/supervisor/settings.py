@@ -46,6 +46,12 @@ class SupervisorSettings(ServiceSettings):
         le=86_400,
         description="a pod neither ready nor heard for so long may be evicted, if nothing needs it",
     )
+    join_s: int = Field(
+        30,
+        ge=0,
+        le=3600,
+        description="a newcomer waits so long for others that are wished for: together less moves",
+    )
     kubernetes: Annotated[KubernetesSettings, CHECKED] = KubernetesSettings()
 
     @model_validator(mode="after")

@@ -224,7 +224,8 @@ async def supervising(
         "gather_ms": 5,
         "refresh_ms": 50,
         "stop_grace_s": 5,
-        "kubernetes": settings_for(storage_port=scene.port),
+        # Longer than a busy machine stands still.
+        "kubernetes": settings_for(storage_port=scene.port, lease_ms=2000, renew_ms=100),
         **settings,
     }
     made: list[SupervisorProcess] = []

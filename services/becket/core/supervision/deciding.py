@@ -21,7 +21,13 @@ from becket.core.supervision.beginning import Beginning, NewCluster, begin
 from becket.core.supervision.counting import count_changes, scale_wish
 from becket.core.supervision.evictions import Budget, budget
 from becket.core.supervision.gates import Gate, gates, known_uids
-from becket.core.supervision.membership import lost_volumes, member_changes
+from becket.core.supervision.membership import (
+    NO_NEWCOMERS,
+    Newcomers,
+    lost_volumes,
+    member_changes,
+    newcomers,
+)
 from becket.core.supervision.planning import Freeze, Planning
 from becket.core.supervision.saying import Said, by_weight
 from becket.core.supervision.snapshot import Snapshot
@@ -36,13 +42,15 @@ CALM_US = 2_000_000
 class SupervisionSettings:
     """How a supervisor decides; its groups check themselves.
 
-    ``release_us``: a pod whose member is neither ready nor heard for so long may be evicted, where
-    nothing depends on it.
+    ``gather_us``: so long a newcomer waits for others that are wished for too: each join on its own
+    would move copies that the next one moves again. ``release_us``: a pod whose member is neither
+    ready nor heard for so long may be evicted, where nothing depends on it.
     """
 
     membership: MembershipSettings = field(default_factory=MembershipSettings)
     limits: PlanLimits = field(default_factory=PlanLimits)
     release_us: int = 60_000_000
+    gather_us: int = 30_000_000
 
 
 NO_JUDGEMENT = Judgement((), (), (), ())
@@ -85,6 +93,7 @@ class Supervision:
         self._vanished: set[str] = set()
         self._first_pods: frozenset[str] = frozenset()
         self._calm_since: int | None = None
+        self._gathers_since: int | None = None
         self.is_settled = False
         """Whether the last decision had a ring object to work with."""
         self.planning = self._planning()
@@ -125,7 +134,7 @@ class Supervision:
             counted = count_changes(ring, view)
             wishes += counted.wishes
             said += counted.said
-        changes = member_changes(ring, snapshot, judgement, returned)
+        changes = member_changes(ring, snapshot, judgement, returned, self._early(snapshot, ring))
         # Moves are planned for the members as the object has them: a round later.
         progress = self.planning.step(
             ring, _certificates(snapshot, ring), freeze=_freeze_of(judgement)
@@ -184,6 +193,17 @@ class Supervision:
         judged = [member.disk for member in ring.members if member.state is not MemberState.GONE]
         known = Known(volumes_gone=lost_volumes(ring, snapshot))
         return self._judge.judge(snapshot.now_us, judged, known)
+
+    def _early(self, snapshot: Snapshot, ring: Ring) -> Newcomers:
+        """Newcomers that should wait for others, which they do for a while only."""
+        found = newcomers(ring, snapshot)
+        if not found.heard or not found.missing:
+            self._gathers_since = None
+            return NO_NEWCOMERS
+        if self._gathers_since is None:
+            self._gathers_since = snapshot.now_us
+        is_over = snapshot.now_us - self._gathers_since >= self._settings.gather_us
+        return NO_NEWCOMERS if is_over else found
 
     def _note_vanished(self, snapshot: Snapshot, ring: Ring) -> frozenset[str]:
         """Names that were wished no more while this process looked, and are wished again."""

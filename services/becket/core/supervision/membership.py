@@ -62,10 +62,36 @@ def _unclaimed(snapshot: Snapshot) -> frozenset[str]:
     return frozenset(name for name, claim in view.claims.items() if claim in gone)
 
 
+@dataclass(frozen=True)
+class Newcomers:
+    """Names that are new to the ring: whose processes are heard, and whose are not yet."""
+
+    heard: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
+
+
+NO_NEWCOMERS = Newcomers()
+
+
+def newcomers(ring: Ring, snapshot: Snapshot) -> Newcomers:
+    """Who comes on top of the members that there are. Joined together, less is moved."""
+    known = {member.name for member in ring.members}
+    new = frozenset(snapshot.names) - known
+    heard = {seen.name for seen in snapshot.connected if _stays(seen, snapshot)}
+    return Newcomers(new & heard, new - heard)
+
+
 def member_changes(
-    ring: Ring, snapshot: Snapshot, judgement: Judgement, returned: Collection[str]
+    ring: Ring,
+    snapshot: Snapshot,
+    judgement: Judgement,
+    returned: Collection[str],
+    early: Newcomers = NO_NEWCOMERS,
 ) -> Changes:
-    """The members as they should be. ``returned`` are names that had vanished and are back."""
+    """The members as they should be. ``returned`` are names that had vanished and are back.
+
+    Of ``early`` newcomers, who is heard waits for who is not.
+    """
     wishes: list[Wish] = []
     said = [
         Said(Topic.FREEZE, f"ring changes are frozen: {named(reason, ring)}", key=reason)
@@ -82,6 +108,11 @@ def member_changes(
         if place is None or not _stays(seen, snapshot):
             continue
         if judgement.is_frozen and seen.name not in _given_up(ring, gone):
+            continue
+        if seen.name in early.heard and early.missing:
+            others = ", ".join(sorted(early.missing)[:3])
+            sentence = f"{seen.name} joins together with {others}, as soon as they are there"
+            said.append(Said(Topic.MEMBER, sentence, seen.name, f"{seen.name} is early"))
             continue
         if seen.disk not in ring.by_disk and seen.name in taken:
             sentence = f"{seen.name} answers with another disk, the one before is still heard"

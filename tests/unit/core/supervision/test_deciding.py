@@ -225,3 +225,34 @@ def test_a_smaller_count_is_drained_and_then_scaled_down() -> None:
     without_it = replace(ring, members=tuple(left), configs=four.configs)
     view = view_of(RING)
     assert machine.decide(on_platform(without_it, view, wished=places)).platform.scale == 4
+
+
+def test_newcomers_that_are_wished_for_together_join_together() -> None:
+    machine = supervision()
+    wished = (*snapshot().wished, Wished("m-5"), Wished("m-6"))
+    one = (*snapshot().seen, Seen("m-5", "disk-5", at_us=1_000_000))
+    both = (*one, Seen("m-6", "disk-6", at_us=1_000_000))
+    first = machine.decide(at(1 * SECOND, snapshot(wished=wished, seen=one)))
+    assert not any(isinstance(wish, PutMember) for wish in first.wishes)
+    told = "m-5 joins together with m-6, as soon as they are there"
+    assert told in [said.sentence for said in first.said]
+    joined = machine.decide(at(2 * SECOND, snapshot(wished=wished, seen=both))).wishes
+    assert {w.member.name for w in joined if isinstance(w, PutMember)} == {"m-5", "m-6"}
+
+
+def test_a_newcomer_waits_for_another_one_for_a_while_only() -> None:
+    machine = supervision()
+    wished = (*snapshot().wished, Wished("m-5"), Wished("m-6"))
+    seen = (*snapshot().seen, Seen("m-5", "disk-5", at_us=1_000_000))
+    shot = snapshot(wished=wished, seen=seen)
+    assert PutMember(Member("disk-5", "m-5")) not in machine.decide(at(1 * SECOND, shot)).wishes
+    assert PutMember(Member("disk-5", "m-5")) not in machine.decide(at(30 * SECOND, shot)).wishes
+    assert PutMember(Member("disk-5", "m-5")) in machine.decide(at(31 * SECOND, shot)).wishes
+
+
+def test_a_lost_disk_that_is_replaced_waits_for_no_newcomer() -> None:
+    machine = supervision()
+    wished = (*snapshot().wished, Wished("m-5"))
+    seen = (*without(snapshot().seen, "m-4"), Seen("m-4", "disk-new", at_us=1_000_000))
+    wishes = machine.decide(snapshot(wished=wished, seen=seen)).wishes
+    assert {w.member.disk for w in wishes if isinstance(w, PutMember)} == {"disk-4", "disk-new"}

@@ -318,7 +318,7 @@ class Member:
         reign = (candidature.gen, candidature.epoch)
         coordinator = Coordinator(self._ctx, seat.part, reign, candidature.floor, self)
         seat.coordinator = coordinator
-        seat.return_us = self._ctx.now_us + self._settings.return_us
+        seat.return_us = self._reigns.next_return_us(seat)
         coordinator.levelling.start(candidature.roots)
         self._claims.reigns += 1
         # One claim a peer tells of all reigns that this step begins (``_leave``).

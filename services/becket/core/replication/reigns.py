@@ -20,6 +20,9 @@ from becket.core.replication.seats import Seat
 from becket.core.replication.standing import Standing
 from becket.core.ring.config import Config, Disk
 
+RETURN_STEPS = 16
+"""Over one pause so many groups of partitions are given back."""
+
 
 class Reigns:
     """How reigns end at one member."""
@@ -122,12 +125,21 @@ class Reigns:
         assert coordinator is not None
         if ctx.now_us < seat.return_us:
             return
-        seat.return_us = ctx.now_us + ctx.settings.return_us
+        seat.return_us = self.next_return_us(seat)
         first = coordinator.config.old[0]
         if first == ctx.disk or coordinator.config.is_joint or not self.is_alive(first):
             return
         if coordinator.levelling.is_level(first):
             self.drain(seat, first, None)
+
+    def next_return_us(self, seat: Seat) -> int:
+        """When to look next whether a partition should be given back.
+
+        Partitions that were taken over together are given back one after the other: a hand-over
+        of all at once keeps each of them waiting for the others.
+        """
+        pause = self._ctx.settings.return_us
+        return self._ctx.now_us + pause + pause * (seat.part.number % RETURN_STEPS) // RETURN_STEPS
 
     def is_alive(self, disk: Disk) -> bool:
         """Whether a peer was heard within the suspicion time."""

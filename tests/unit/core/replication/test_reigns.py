@@ -9,8 +9,11 @@ from becket.core.replication.coordinator import Coordinator
 from becket.core.replication.keys import Keys
 from becket.core.replication.messages import Accept, HandOver, Prepare, Reply, Status
 from becket.core.replication.reigns import Reigns
+from becket.core.replication.replica import Part
 from becket.core.replication.roles import Role
+from becket.core.replication.seats import Seat
 from becket.core.replication.standing import Standing
+from becket.core.replication.store import EMPTY
 from becket.core.replication.versions import ZERO, Identity
 from tests.unit.core.replication.stage import GET, Stage, put
 
@@ -207,3 +210,14 @@ def test_r24_arrivals_wait_in_a_bounded_queue() -> None:
     stage.wait(200)
     assert [stage.answers[n].outcome for n in sent] == [Outcome.NO] * 3
     assert stage.answers[sent[0]].reason is Reason.WRONG_MEMBER
+
+
+def test_partitions_taken_over_together_are_given_back_one_after_the_other() -> None:
+    stage = Stage()
+    reigns, now_us = stage.members["a"]._reigns, stage.now_us
+    pause = stage.settings.return_us
+    seats = [Seat(Part(number, EMPTY, now_us)) for number in range(64)]
+    times = {reigns.next_return_us(seat) - now_us for seat in seats}
+    assert len(times) == 16
+    assert min(times) == pause
+    assert max(times) < 2 * pause

@@ -150,3 +150,45 @@ async def test_a_caller_that_gave_up_takes_nobody_with_it(topology: FaultyTopolo
         given_up.cancel()
         granted = await writer.grant([COUNT])
     assert granted.applied == [COUNT]
+
+
+@asynccontextmanager
+async def permitted(topology: MemoryTopology, may: list[bool]) -> AsyncIterator[RingWriter]:
+    """A writer that asks ``may[0]``."""
+    writer = RingWriter(topology, changed=lambda: None, may_write=lambda: may[0])
+    task = asyncio.create_task(writer.run())
+    try:
+        async with asyncio.timeout(20):
+            yield writer
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_who_may_not_write_reads_and_is_told(topology: FaultyTopology) -> None:
+    async with permitted(topology, [False]) as writer:
+        with pytest.raises(RetryLaterError, match="does not lead"):
+            await writer.grant([BEGIN])
+        await writer.grant([])
+        assert writer.confirmed == RING
+    assert await content(topology) == RING
+
+
+async def test_a_lead_lost_while_the_store_is_away_leaves_no_wish_behind(
+    topology: FaultyTopology,
+) -> None:
+    topology.reads.extend(["away"] * 5)
+    may = [True]
+    async with permitted(topology, may) as writer:
+        granting = asyncio.create_task(writer.grant([BEGIN]))
+        while not writer.problem:  # noqa: ASYNC110 - the problem has no event
+            await asyncio.sleep(0)
+        may[0] = False
+        with pytest.raises(RetryLaterError, match="does not lead"):
+            await granting
+        may[0] = True
+        granted = await writer.grant([COUNT])
+        assert granted.applied == [COUNT]
+    ring = await content(topology)
+    assert not ring.configs[0].is_joint, "what was wished for before is forgotten"
+    assert ring.member_count == MemberCount(7, 5)

@@ -241,3 +241,22 @@ async def test_certificates_reach_the_ring_many_in_one_write(scene: Scene) -> No
         assert asyncio.get_running_loop().time() - began < 5
     # One write for the join; 16 partitions, at most 8 copies of the newcomer at a time.
     assert ring.version - first.version <= 12
+
+
+async def test_a_name_that_has_moved_is_followed_though_its_old_process_still_talks(
+    scene: Scene,
+) -> None:
+    await scene.add_all(3)
+    async with supervising(scene) as office:
+        await scene.settled(THREE)
+        old = scene.members["storage-1"]
+        # The pod before runs on for a while beside the one that has its name now.
+        new = await scene.add("storage-1", disk=old.disk, ring=old.ring)
+        new.incarnation = 2
+
+        def seen_at() -> set[tuple[str, int]]:
+            reports = office.cycle.snapshot().seen
+            return {(s.address, s.incarnation) for s in reports if s.name == "storage-1"}
+
+        await office.until(lambda: seen_at() == {(new.address, 2)})
+        await old.stop()

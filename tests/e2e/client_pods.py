@@ -17,8 +17,12 @@ from tests.e2e import workload
 from tests.e2e.history import History, read
 from tests.e2e.kube import CommandError, Content, Kube
 from tests.e2e.waiting import until
+from tests.tidy.sources import ROOT
 
 SCRIPT = "e2e-workload"
+LOGS = ROOT / ".build" / "e2e"
+"""Where records, and logs of what failed, are kept."""
+
 FOLDER = workload.FOLDER
 LOOK = "import os, sys; print(os.path.exists(sys.argv[1]))"
 TOUCH = "import sys; open(sys.argv[1], 'w').close()"
@@ -45,6 +49,9 @@ class ClientPod:
         until(f"{self.name} has read back", lambda: self._is_there("done"), 180)
         packed = self.kube.copy(self.namespace, self.name, f"{FOLDER}/history.gz")
         self.remove()
+        folder = LOGS / self.namespace
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.prefix}.gz").write_bytes(packed)
         return read(packed)
 
     def remove(self) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.e2e import figures, kube
+from tests.e2e.client_pods import LOGS
 from tests.e2e.kube import Kube
 from tests.e2e.release import Installed
-from tests.tidy.sources import ROOT
 
-LOGS = ROOT / ".build" / "e2e"
 VARIABLE = "BECKET_E2E"
 
 
@@ -49,20 +49,13 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="module")
-def empty(
-    cluster: Kube, image: str, runner: asyncio.Runner, request: pytest.FixtureRequest
-) -> Iterator[Installed]:
+def empty(cluster: Kube, image: str, runner: asyncio.Runner) -> Iterator[Installed]:
     """A place for a release, which is gone at the end of the module."""
     installed = Installed(cluster, image, runner)
-    failed = request.session.testsfailed
     try:
         yield installed
     finally:
-        try:
-            if request.session.testsfailed > failed:
-                installed.keep_logs(LOGS)
-        finally:
-            installed.remove()
+        installed.remove()
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +64,22 @@ def release(empty: Installed) -> Installed:
     try:
         empty.install()
     except BaseException:
-        empty.keep_logs(LOGS)
+        empty.keep_logs(LOGS / empty.namespace)
         raise
     return empty
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what the pods said as soon as a case has failed: the next one kills them."""
+    report = yield
+    installed = getattr(item, "funcargs", {}).get("empty")
+    if report.when == "call" and report.failed and isinstance(installed, Installed):
+        name = re.sub(r"[^a-z0-9_-]+", "-", item.name.lower()).strip("-")
+        installed.keep_logs(LOGS / installed.namespace / name)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -125,7 +125,6 @@ class Installed:
 
     def keep_logs(self, folder: Path) -> None:
         """Write down what its pods said, for whoever looks for the reason of a failure."""
-        folder = folder / self.namespace
         folder.mkdir(parents=True, exist_ok=True)
         inside = ("-n", self.namespace)
         for name, what in (

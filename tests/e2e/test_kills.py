@@ -44,8 +44,9 @@ def steadily(seconds: float) -> Span:
     """A span in which nothing is done to anybody."""
     time.sleep(2)
     since_s = time.time()
-    time.sleep(seconds)
-    return Span(since_s, time.time())
+    time.sleep(seconds + 1)
+    # A gap that begins with what is done next does not belong to it.
+    return Span(since_s, time.time() - 1)
 
 
 def hurt_often(release: Installed, client: ClientPod, role: str, fault: Fault, count: int) -> None:

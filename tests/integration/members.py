@@ -75,9 +75,9 @@ class RunningMember:
         return self.host.runtime.address
 
     async def end(self) -> int:
-        """Stop it in order."""
+        """Stop it in order, also when whoever waits for that is cancelled."""
         self.stop.set()
-        return await self.task
+        return await asyncio.shield(self.task)
 
 
 class Members:

@@ -51,9 +51,9 @@ class RealPods(Scene):
         self._addresses += 1
         name, host = f"{SET}-{ordinal}", f"127.0.2.{self._addresses}"
         member = RunningMember(self.members, name, listen=f"{host}:{self.port}")
+        self.members.running[name] = member  # From now on it is ended with the others.
         await member.host.listening.wait()
         self.port = int(member.address.rpartition(":")[2])
-        self.members.running[name] = member
         self.members.directory.all[name] = Place(name, "storage", member.address)
         self.release.claim(ordinal)
         self.release.node(f"node-{ordinal}")
@@ -61,7 +61,8 @@ class RealPods(Scene):
 
     async def end(self, name: str) -> None:
         """A pod is told to stop, and is gone when it has."""
-        await self.members.running.pop(name).end()
+        await self.members.running[name].end()
+        del self.members.running[name]
         self.release.remove_pod(ordinal_of(name))
         del self.members.directory.all[name]
 

@@ -38,8 +38,8 @@ class Errors(Interceptor):
         async def answered(request: object, context: Context) -> object:
             try:
                 return await call(request, context)
-            except (grpc.aio.AbortError, grpc.aio.UsageError):
-                raise  # a status is sent already, or the caller has gone
+            except (grpc.aio.AbortError, grpc.aio.UsageError, grpc.aio.InternalError):
+                raise  # a status is sent already, or the caller has gone; gRPC tells them apart
             except BecketError as error:
                 return await self._refuse(method, error, context)
             except Exception as error:  # noqa: BLE001 - the one place where anything may end

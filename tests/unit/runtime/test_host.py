@@ -176,9 +176,11 @@ async def test_a_reader_that_does_not_read_holds_up_nobody() -> None:
                 yield pb.WatchWeightsResponse(weights=pb.Weights(wide_keys=wide))
                 written += 1
 
+    # A window that follows the measured bandwidth would grow with the speed of the machine.
+    fixed = [("grpc.http2.bdp_probe", 0)]
     async with (
         hosted(Flooding) as (host, _),
-        grpc.aio.insecure_channel(host.runtime.address) as channel,
+        grpc.aio.insecure_channel(host.runtime.address, options=fixed) as channel,
     ):
         stub = balancer_pb2_grpc.BalancerServiceStub(channel)
         streams = [stub.WatchWeights(pb.WatchWeightsRequest()) for _ in range(10)]
@@ -188,7 +190,7 @@ async def test_a_reader_that_does_not_read_holds_up_nobody() -> None:
             before = written
             for _ in range(20):
                 assert await number(host.runtime.address) == 7
-        assert written < 1000
+        assert written < 100
         for stream in streams:
             stream.cancel()
 

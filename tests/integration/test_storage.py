@@ -15,12 +15,12 @@ from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import replica_pb2 as pb
 from becket.api.v1 import ring_pb2, ring_pb2_grpc
 from becket.core.errors import (
+    AnswerFullError,
     BecketError,
     ConditionFailedError,
     DiskFullError,
     InvalidInputError,
     NotACounterError,
-    OverloadedError,
     WrongMemberError,
 )
 from becket.core.ring.members import Member
@@ -45,6 +45,7 @@ async def test_operations_on_keys(tmp_path: Path) -> None:
         await relaxed_reads(cluster)
         await large_answers(cluster)
         await a_pipeline(cluster)
+        await an_unread_pipeline(cluster)
         await wrong_members(cluster)
         await bad_input(cluster)
 
@@ -166,7 +167,7 @@ async def large_answers(cluster: Members) -> None:
     gets = [kv.Operation(get=kv.GetRequest(key=b"{large}%d" % n)) for n in range(6)]
     answer = await cluster.stub_for(b"{large}").Batch(kv.BatchRequest(operations=gets))
     assert [result.HasField("get") for result in answer.results] == [True] * 4 + [False] * 2
-    assert isinstance(from_status(answer.results[4].status), OverloadedError)
+    assert isinstance(from_status(answer.results[4].status), AnswerFullError)
 
 
 async def a_pipeline(cluster: Members) -> None:
@@ -184,6 +185,27 @@ async def a_pipeline(cluster: Members) -> None:
     refused = from_status(answers[4].status)
     assert isinstance(refused, InvalidInputError)
     assert refused.field == "operations"
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+
+
+async def an_unread_pipeline(cluster: Members) -> None:
+    """Whoever does not read its answers is not read from."""
+    owner = cluster.owner(b"{large}")
+    service = cluster.running[owner].service
+    assert service is not None
+    call = cluster.key_values(owner).Pipeline()
+    before = service._calls.served
+    get = kv.Operation(get=kv.GetRequest(key=b"{large}0"))
+    for number in range(1, 201):
+        await call.write(kv.PipelineRequest(batch_id=number, operations=[get]))
+    for _ in range(30):  # The member has had its time to read on.
+        await cluster.stub_for(b"k").Get(kv.GetRequest(key=b"k"))
+    assert service._calls.served - before - 30 < 100, "64, and those that the transport keeps"
+    for _ in range(200):
+        answer = await call.read()
+        assert isinstance(answer, kv.PipelineResponse)
+        assert len(answer.results[0].get.entry.value) == 1 << 20
     await call.done_writing()
     assert await call.read() is grpc.aio.EOF
 

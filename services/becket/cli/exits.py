@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from becket.core.errors import (
+    AnswerFullError,
     BecketError,
     BugError,
     ConditionFailedError,
@@ -115,6 +116,7 @@ TABLE = (
         "it may or may not have taken effect: read the key before you do it again",
     ),
     Row(DiskFullError, Exit.NOT_DONE, "delete something, or give the members more space"),
+    Row(AnswerFullError, Exit.NOT_DONE, "ask for fewer keys at once"),
     Row(OverloadedError, Exit.NOT_DONE, "wait a moment, then try again"),
     Row(FrozenError, Exit.NOT_DONE, "becket status says why ring changes are frozen"),
     Row(WrongClusterError, Exit.NOT_DONE, "see that --target names the cluster that you mean"),

@@ -51,6 +51,10 @@ class OverloadedError(RetryLaterError):
     """Too much is in flight; nothing was applied."""
 
 
+class AnswerFullError(RetryNowError):
+    """The answers before this one fill the message; nothing was done. Ask for fewer at once."""
+
+
 class DiskFullError(RetryLaterError):
     """The disk is full: writes are refused, reads and deletes are served."""
 

@@ -20,7 +20,7 @@ from becket.adapters.rpc.operations import Request, parse, parse_batch
 from becket.api.v1 import errors_pb2, types_pb2
 from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import key_value_pb2_grpc as rpc
-from becket.core.errors import BecketError, InvalidInputError, OverloadedError
+from becket.core.errors import AnswerFullError, BecketError, InvalidInputError
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -111,7 +111,8 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         self, operations: Sequence[kv.Operation], timeout_s: float
     ) -> tuple[Sequence[kv.Result], list[types_pb2.Stamp]]:
         parsed = parse_batch(operations, self._limits)
-        results = await self._dispatcher.run(operations, _us(timeout_s))
+        room = self._limits.batch_bytes
+        results = await self._dispatcher.run(operations, _us(timeout_s), room)
         return self._bounded(results), self._stamps(item.key for item in parsed)
 
     def _bounded(self, results: Sequence[kv.Result]) -> Sequence[kv.Result]:
@@ -134,7 +135,7 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
 
     def _too_large(self) -> BecketError:
         most = self._limits.batch_bytes
-        return OverloadedError(f"the answers are over {most} bytes together: ask for fewer")
+        return AnswerFullError(f"the answers are over {most} bytes together: ask for fewer")
 
     async def Scan(  # noqa: N802
         self, request: kv.ScanRequest, context: Context
@@ -161,6 +162,7 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         try:
             while (answer := await pipeline.answers.get()) is not None:
                 yield answer
+                pipeline.on_sent()
         finally:
             self._pipelines.discard(pipeline)
             reading.cancel()
@@ -193,7 +195,10 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
 
 
 class _Pipeline:
-    """One stream: what is under way on it, and what is to be sent."""
+    """One stream: what is under way on it, and what is to be sent; together they have a limit.
+
+    Whoever does not read its answers is not read from either.
+    """
 
     def __init__(self, servicer: KeyValueServicer, most: int) -> None:
         self.answers: asyncio.Queue[kv.PipelineResponse | None] = asyncio.Queue()
@@ -223,9 +228,12 @@ class _Pipeline:
     async def _answer(self, request: kv.PipelineRequest) -> None:
         self.answers.put_nowait(await self._servicer.answer(request))
 
+    def on_sent(self) -> None:
+        """An answer has left: there is room for another batch."""
+        self._room.release()
+
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self._room.release()
         if not task.cancelled() and task.exception() is not None:
             self.answers.put_nowait(None)  # A bug: the stream must not wait for that answer.
             context = {"message": "a batch failed", "exception": task.exception()}

@@ -24,6 +24,7 @@ from becket.adapters.rpc.rings import coordinator_to_proto, stamp_to_proto
 from becket.api.v1 import errors_pb2, types_pb2
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import (
+    AnswerFullError,
     BecketError,
     DiskFullError,
     InvalidInputError,
@@ -80,7 +81,7 @@ class Calls:
 
     def __init__(self, shell: Shell, view: RingView, space: Space, *, answer_bytes: int) -> None:
         self.answer_bytes = answer_bytes
-        """How many bytes of values one batch may read."""
+        """How many bytes of values one batch may read; half as many more among its writes."""
         self._shell = shell
         self._view = view
         self._space = space
@@ -288,8 +289,10 @@ class _Batch:
         partition, group = found
         self._note_stamp(partition, answer.stamp)
         if answer.outcome is Outcome.OK and len(answer.results) == len(group.places):
+            # What is read among writes has been executed with them: it is left out last.
+            more = self._calls.answer_bytes // 2 if group.writes else 0
             for place, result in zip(group.places, answer.results, strict=True):
-                self._put(place, self._result(place, result))
+                self._put(place, self._result(place, result, more))
             return
         status = self._status(partition, group, answer)
         for place in group.places:
@@ -315,16 +318,19 @@ class _Batch:
 
     def _on_relaxed(self, place: int, result: Result) -> None:
         """What a relaxed read has found is synced."""
-        self._put(place, self._result(place, result))
+        self._put(place, self._result(place, result, 0))
 
-    def _result(self, place: int, result: Result) -> kv.Result:
-        """The answer, unless what was read before has filled the message."""
+    def _result(self, place: int, result: Result, more: int) -> kv.Result:
+        """The answer, unless what was read before has filled the message; the first is always one.
+
+        ``more``: how many bytes it may take beyond the room of all.
+        """
         item = self._parsed[place]
         if item.operation.kind is Kind.GET and result.value:
+            if place and len(result.value) > self._room + more:
+                problem = "the answers before this one fill the message: ask for fewer"
+                return kv.Result(status=to_status(AnswerFullError(problem)))
             self._room -= len(result.value)
-            if self._room < 0 < place:
-                problem = "the answers before this one fill the message: ask for it alone"
-                return kv.Result(status=to_status(OverloadedError(problem, after_ms=1)))
         return result_to_proto(item.key, item.operation, result)
 
     def _settle(self, place: int, error: BecketError) -> None:

@@ -28,7 +28,7 @@ from becket.storage.traces import Traces
 Context = grpc.aio.ServicerContext[Any, Any]
 
 PIPELINE_BATCHES = 64
-"""Batches of one stream under way at once; the stream is not read on beyond it."""
+"""Batches of one stream whose answers have not left; the stream is not read on beyond it."""
 
 LONGEST_S = 60.0
 
@@ -120,10 +120,12 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         del context
         answers: asyncio.Queue[kv.PipelineResponse | None] = asyncio.Queue()
         self._pipelines.add(answers)
-        reading = asyncio.create_task(self._read_pipeline(request_iterator, answers))
+        room = asyncio.Semaphore(PIPELINE_BATCHES)
+        reading = asyncio.create_task(self._read_pipeline(request_iterator, answers, room))
         try:
             while (answer := await answers.get()) is not None:
                 yield answer
+                room.release()
         finally:
             self._pipelines.discard(answers)
             reading.cancel()
@@ -133,8 +135,8 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         self,
         requests: AsyncIterable[kv.PipelineRequest],
         answers: asyncio.Queue[kv.PipelineResponse | None],
+        room: asyncio.Semaphore,
     ) -> None:
-        room = asyncio.Semaphore(PIPELINE_BATCHES)
         under_way: set[asyncio.Task[None]] = set()
         try:
             async for request in requests:
@@ -142,7 +144,6 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
                 task = asyncio.create_task(self._answer(request, answers))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
-                task.add_done_callback(lambda _: room.release())
             if under_way:
                 await asyncio.wait(under_way)
         except asyncio.CancelledError:

@@ -21,6 +21,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
 FAILURES = [
     (errors.NotAppliedError("no", causes=("storage-1 is silent",)), Exit.NOT_DONE),
     (errors.OverloadedError("busy"), Exit.NOT_DONE),
+    (errors.AnswerFullError("too many"), Exit.NOT_DONE),
     (errors.DiskFullError("full"), Exit.NOT_DONE),
     (errors.FrozenError("frozen"), Exit.NOT_DONE),
     (errors.WrongClusterError("other"), Exit.NOT_DONE),

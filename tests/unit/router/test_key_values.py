@@ -14,6 +14,7 @@ from becket.adapters.rpc.errors import detail, from_rpc_error, from_status, to_s
 from becket.api.v1 import errors_pb2, key_value_pb2_grpc
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import (
+    AnswerFullError,
     BecketError,
     ConditionFailedError,
     InvalidInputError,
@@ -185,7 +186,7 @@ async def test_answers_that_would_not_fit_into_a_message_are_left_out() -> None:
         batch = kv.BatchRequest(operations=[get(b"k%d" % i) for i in range(8)])
         answers = (await made.key_values.Batch(batch, timeout=5)).results
         assert [answer.HasField("status") for answer in answers] == [False] * 3 + [True] * 5
-        assert isinstance(from_status(answers[7].status), OverloadedError)
+        assert isinstance(from_status(answers[7].status), AnswerFullError)
 
 
 async def test_a_stream_of_batches() -> None:
@@ -208,6 +209,21 @@ async def test_a_stream_of_batches() -> None:
         await call.done_writing()
         assert await call.read() is grpc.aio.EOF
         assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_who_does_not_read_its_answers_is_not_read_from() -> None:
+    async with routed(pipeline_batches=4) as (cluster, made):
+        cluster.store[b"large"] = (bytes(1 << 20), b"v")
+        call = made.key_values.Pipeline()
+        for number in range(1, 61):
+            await call.write(kv.PipelineRequest(batch_id=number, operations=[get(b"large")]))
+        for _ in range(30):  # The router has had its time to read on.
+            await made.key_values.Get(kv.GetRequest(key=b"k"), timeout=5)
+        asked = sum(o.get.key == b"large" for o in cluster.member_of(b"large").operations)
+        assert asked < 20, "those under way, and those that the transport keeps"
+        answers = [await call.read() for _ in range(60)]
+        numbers = {answer.batch_id for answer in answers if isinstance(answer, kv.PipelineResponse)}
+        assert numbers == set(range(1, 61))
 
 
 async def test_a_stop_answers_what_has_begun_and_ends_the_streams() -> None:

@@ -96,6 +96,11 @@ class Attempted(Parcel):
             self.calling.take(self, DONE, results)
             return
         told = told_by_all(results)
+        if told.is_crowded:
+            if self.alone:
+                told = DONE  # It is too large by itself; its callers learn which answers are not.
+            # R27: asked again it answers with what was recorded.
+            self.calling.alone = True
         if told is not DONE:
             self.calling.learn(results)
         self.calling.take(self, told, results)
@@ -264,6 +269,9 @@ class Calling:
         """Choose what follows a ``no`` or an unknown outcome."""
         if told.is_final:
             self._refused_for_good(told)
+            return
+        if told.is_crowded:
+            self.try_now()
             return
         context, call = self._calls.context, self.call
         if told.reason is Reason.STALE_STAMP:

@@ -112,16 +112,22 @@ class Calls:
             self.begin(part)
 
     def _next_parts(self, waiting: deque[Part]) -> list[Part]:
-        limit = self.context.settings.joined_operations
+        settings = self.context.settings
         parts: list[Part] = []
-        count = 0
+        count = reads = 0
         while waiting:
             part = waiting[0]
             if part.is_over:
                 waiting.popleft()
                 continue
             count += len(part.operations)
-            if parts and (count > limit or part.alone or parts[0].alone):
+            reads += len(part.operations) - len(part.writes)
+            if parts and (
+                count > settings.joined_operations
+                or reads > settings.joined_reads
+                or part.alone
+                or parts[0].alone
+            ):
                 break
             parts.append(waiting.popleft())
         return parts

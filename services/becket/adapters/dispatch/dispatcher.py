@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -128,21 +129,28 @@ class Dispatcher:
         self.routes.fallbacks.append(lane)
 
     async def run(
-        self, operations: Sequence[kv.Operation], timeout_us: int | None = None
+        self,
+        operations: Sequence[kv.Operation],
+        timeout_us: int | None = None,
+        room: int = sys.maxsize,
     ) -> Results:
         """The results of ``operations``, one each, in their order.
+
+        Reads are left out with ANSWER_FULL once ``room`` bytes of values have been read.
 
         :raises OverloadedError: too much is under way; nothing was applied.
         :raises NotAppliedError: the dispatcher is closed; nothing was applied.
         """
-        submission = self._submit(operations, timeout_us)
+        submission = self._submit(operations, timeout_us, room)
         try:
             return await submission.future
         except asyncio.CancelledError:
             self._abandon(submission)
             raise
 
-    def _submit(self, operations: Sequence[kv.Operation], timeout_us: int | None) -> Submission:
+    def _submit(
+        self, operations: Sequence[kv.Operation], timeout_us: int | None, room: int
+    ) -> Submission:
         if self._closed:
             raise NotAppliedError("this client is closed")
         count = len(operations)
@@ -151,7 +159,7 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         patience_us = self.settings.default_deadline_us if timeout_us is None else timeout_us
         deadline_us = self._clock.now_us() + max(1, patience_us)
-        submission = Submission(operations, deadline_us, loop.create_future(), self._on_over)
+        submission = Submission(operations, deadline_us, loop.create_future(), self._on_over, room)
         self._pending += count
         slot = deadline_us // _SLOT_US
         due = self._deadlines.get(slot)

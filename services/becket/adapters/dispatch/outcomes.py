@@ -16,6 +16,7 @@ from becket.adapters.rpc.errors import coordinator_of, detail, from_status, to_s
 from becket.api.v1 import errors_pb2, types_pb2
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import (
+    AnswerFullError,
     BecketError,
     BugError,
     ConditionFailedError,
@@ -44,12 +45,14 @@ class Told(NamedTuple):
     """What a status says of one attempt.
 
     ``is_final``: a definite no that no further attempt will change. ``after_us``: when the other
-    side wants to be asked again, 0 where it did not say.
+    side wants to be asked again, 0 where it did not say. ``is_crowded``: the answer did not fit
+    into its message; it will, with less company.
     """
 
     outcome: Outcome
     reason: Reason = Reason.NONE
     is_final: bool = False
+    is_crowded: bool = False
     after_us: int = 0
     coordinator: types_pb2.Coordinator | None = None
     status: status_pb2.Status | None = None
@@ -60,6 +63,8 @@ LOST = Told(Outcome.UNKNOWN)
 """No answer: it may or may not have been executed."""
 UNSENT = Told(Outcome.NO)
 """It never left this process."""
+CROWDED = Told(Outcome.UNKNOWN, is_crowded=True)
+"""A call that was executed, or not, and whose results did not all fit into the message."""
 
 
 def told_by(status: status_pb2.Status) -> Told:
@@ -74,6 +79,8 @@ def told_by(status: status_pb2.Status) -> Told:
         return Told(Outcome.NO, Reason.WRONG_MEMBER, coordinator=whom, status=status)
     if isinstance(error, DiskFullError | GiveUpError):
         return Told(Outcome.NO, is_final=True, status=status)
+    if isinstance(error, AnswerFullError):
+        return Told(Outcome.NO, is_crowded=True, status=status)
     after_us = error.after_ms * 1000 if isinstance(error, RetryLaterError) else 0
     reason = _REASONS.get(type(error), Reason.NONE)
     return Told(Outcome.NO, reason, after_us=after_us, status=status)
@@ -93,15 +100,19 @@ def stamps_of(results: Iterable[kv.Result]) -> list[types_pb2.Stamp]:
 def told_by_all(results: list[kv.Result]) -> Told:
     """What the results of one call say together: they are executed together or not at all."""
     refused: Told | None = None
+    crowded = False
     for result in results:
         if result.HasField("status"):
             told = told_by(result.status)
+            if told.is_crowded:
+                crowded = True
+                continue
             if told.outcome is Outcome.UNKNOWN:
                 return told
             if told.outcome is Outcome.NO:
                 refused = refused or told
     if refused is None:
-        return DONE
+        return CROWDED if crowded else DONE
     if any(not result.HasField("status") for result in results):
         # Some operations of a call done and others refused: no member says so. Be careful.
         return Told(Outcome.UNKNOWN, status=refused.status)

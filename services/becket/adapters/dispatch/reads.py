@@ -200,13 +200,19 @@ class Reads:
         elsewhere = {place for twin in twins for place in twin.places}
         if not submission.left:
             return
+        full = any(told.is_crowded for _, told in failed) and submission.is_full
         following: dict[int, Reading] = {}
         for place, told in failed:
             if not submission.left:
                 return
             if submission.results[place] is not None or place in elsewhere:
                 continue
-            if told.is_final and told.status is not None:
+            if told.is_crowded:
+                # A member that leaves out even the first answer would do so for ever.
+                final = full or (reading.alone and place == reading.places[0])
+            else:
+                final = told.is_final
+            if final and told.status is not None:
                 submission.settle(place, kv.Result(status=told.status))
                 continue
             key = submission.operations[place].get.key
@@ -229,16 +235,23 @@ class Reads:
         after = Reading(self, reading.submission, partition)
         after.attempts, after.blind = reading.attempts, reading.blind
         after.redirects = reading.redirects
-        # An answer too large for its message breaks the stream: try it without company.
-        after.alone = reading.alone or told is LOST
+        # An answer too large for its message breaks the stream: try it without company. So is one
+        # that was left out twice: alone, at least the first of its reads is answered.
+        crowded = told.is_crowded and reading.last is not None and reading.last.is_crowded
+        after.alone = reading.alone or told is LOST or crowded
         after.last = told
-        if reading.tried is not None and reading.way is not None:
+        if told.is_crowded:
+            after.attempts, after.tried = reading.attempts - 1, reading.tried
+        elif reading.tried is not None and reading.way is not None:
             after.tried = (*reading.tried, reading.way.disk)
         return after
 
     def _go_on(self, reading: Reading, way: Way | None) -> None:
         context, told = self._context, reading.last
         assert told is not None
+        if told.is_crowded:
+            self.try_now(reading)  # It costs nobody more than it would have cost before.
+            return
         context.heed(told, reading.partition)
         if reading.tried is not None and reading.tried.count(reading.tried[-1]) == 1:
             # Another replica may answer; past the last one it is the coordinator's turn.

@@ -35,6 +35,8 @@ class DispatchSettings:
     """Operations under way in the whole dispatcher."""
     joined_operations: int = 64
     """Writes of one key by several callers that are joined into one call (R14a folds as many)."""
+    joined_reads: int = 4
+    """Reads among them: the values of as many fit into one answer, however large they are."""
     key_queue: int = 10_000
     """Lists of operations that wait for an open call of their key."""
     backoff_least_us: int = 20 * MS

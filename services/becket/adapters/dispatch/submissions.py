@@ -8,6 +8,7 @@ when every place is settled, or the caller has gone, the submission is over and 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,11 @@ OPERATION_BYTES = 64
 
 
 class Submission:
-    """A list of operations under way."""
+    """A list of operations under way; ``room``: how many bytes of values its caller can take."""
 
     __slots__ = (
         "_on_over",
+        "_room",
         "count",
         "deadline_us",
         "future",
@@ -44,6 +46,7 @@ class Submission:
         deadline_us: int,
         future: asyncio.Future[Results],
         on_over: Callable[[Submission], None],
+        room: int = sys.maxsize,
     ) -> None:
         self.operations = operations
         self.deadline_us = deadline_us
@@ -52,11 +55,21 @@ class Submission:
         self.count = self.left = len(operations)
         self.parts: list[Part] = []
         self._on_over = on_over
+        self._room = room
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is waited for any more."""
         return not self.left
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the values that have come are as many as the caller can take."""
+        taken = 0
+        for result in self.results:
+            if result is not None and result.HasField("get"):
+                taken += len(result.get.entry.value)
+        return taken >= self._room
 
     def settle(self, place: int, result: kv.Result) -> None:
         """Take the result of one operation; any but the first one is dropped."""

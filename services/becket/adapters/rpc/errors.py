@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 
 from becket.api.v1 import errors_pb2, types_pb2
 from becket.core.errors import (
+    AnswerFullError,
     BecketError,
     BugError,
     ConditionFailedError,
@@ -76,6 +77,7 @@ TABLE = (
     Row(StaleStampError, Code.UNAVAILABLE, "STALE_STAMP"),
     Row(OldNumberError, Code.UNAVAILABLE, "OLD_NUMBER"),
     Row(NotAppliedError, Code.UNAVAILABLE, "NOT_APPLIED"),
+    Row(AnswerFullError, Code.RESOURCE_EXHAUSTED, "ANSWER_FULL"),
     Row(OverloadedError, Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
     Row(DiskFullError, Code.RESOURCE_EXHAUSTED, "DISK_FULL"),
     Row(FrozenError, Code.FAILED_PRECONDITION, "FROZEN"),

@@ -69,6 +69,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: the session has executed a later operation on this key, so this attempt was
     refused. It ends as unknown where an earlier attempt may have been executed.
     """
+    ERROR_REASON_ANSWER_FULL: _ErrorReason.ValueType  # 15
+    """RESOURCE_EXHAUSTED: the answers before this one fill the message. Where it stands for a read of
+    a list that does not write its key, nothing was done; a read among writes of its key was
+    executed with them, and its value is left out. Ask for fewer in one list.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """What stands in ErrorInfo.reason, without the prefix ERROR_REASON_. ErrorInfo.domain is
@@ -117,6 +122,11 @@ of which an earlier attempt may have been executed ends as unknown.
 ERROR_REASON_OLD_NUMBER: ErrorReason.ValueType  # 14
 """UNAVAILABLE: the session has executed a later operation on this key, so this attempt was
 refused. It ends as unknown where an earlier attempt may have been executed.
+"""
+ERROR_REASON_ANSWER_FULL: ErrorReason.ValueType  # 15
+"""RESOURCE_EXHAUSTED: the answers before this one fill the message. Where it stands for a read of
+a list that does not write its key, nothing was done; a read among writes of its key was
+executed with them, and its value is left out. Ask for fewer in one list.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -141,6 +141,7 @@ class KeyValueServiceServicer:
         """Batches over one stream, each answered by one message. Answers come in any order and carry the
         number of their batch. The server ends the stream with OK after the last answer when the
         stream is idle or old, or when it stops: open another one and send again what is unanswered.
+        Read while you write: a stream with 64 unread answers is not read from.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -70,6 +70,7 @@ class KeyValueServiceStub:
     """Batches over one stream, each answered by one message. Answers come in any order and carry the
     number of their batch. The server ends the stream with OK after the last answer when the
     stream is idle or old, or when it stops: open another one and send again what is unanswered.
+    Read while you write: a stream with 64 unread answers is not read from.
     """
     Scan: _grpc.UnaryUnaryMultiCallable[_key_value_pb2.ScanRequest, _key_value_pb2.ScanResponse]
     """Lists entries in the order of their keys, a page at a time. Idempotent. Each page is read
@@ -119,6 +120,7 @@ class KeyValueServiceAsyncStub(KeyValueServiceStub):
     """Batches over one stream, each answered by one message. Answers come in any order and carry the
     number of their batch. The server ends the stream with OK after the last answer when the
     stream is idle or old, or when it stops: open another one and send again what is unanswered.
+    Read while you write: a stream with 64 unread answers is not read from.
     """
     Scan: _aio.UnaryUnaryMultiCallable[_key_value_pb2.ScanRequest, _key_value_pb2.ScanResponse]  # type: ignore[assignment]
     """Lists entries in the order of their keys, a page at a time. Idempotent. Each page is read
@@ -201,6 +203,7 @@ class KeyValueServiceServicer(metaclass=_abc_1.ABCMeta):
         """Batches over one stream, each answered by one message. Answers come in any order and carry the
         number of their batch. The server ends the stream with OK after the last answer when the
         stream is idle or old, or when it stops: open another one and send again what is unanswered.
+        Read while you write: a stream with 64 unread answers is not read from.
         """
 
     @_abc_1.abstractmethod

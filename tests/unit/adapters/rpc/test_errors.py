@@ -9,6 +9,7 @@ from google.rpc import status_pb2
 from becket.adapters.rpc import errors
 from becket.api.v1 import errors_pb2
 from becket.core.errors import (
+    AnswerFullError,
     BecketError,
     BugError,
     ConditionFailedError,
@@ -42,6 +43,7 @@ CASES = [
     (StaleStampError("old"), "UNAVAILABLE", "STALE_STAMP"),
     (OldNumberError("old"), "UNAVAILABLE", "OLD_NUMBER"),
     (OverloadedError("busy", after_ms=50), "RESOURCE_EXHAUSTED", "OVERLOADED"),
+    (AnswerFullError("too many"), "RESOURCE_EXHAUSTED", "ANSWER_FULL"),
     (DiskFullError("full"), "RESOURCE_EXHAUSTED", "DISK_FULL"),
     (FrozenError("two of three look dead"), "FAILED_PRECONDITION", "FROZEN"),
     (WrongClusterError("another one"), "PERMISSION_DENIED", "WRONG_CLUSTER"),

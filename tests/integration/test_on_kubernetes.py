@@ -11,6 +11,8 @@ import pytest
 
 from becket.api.v1 import supervisor_pb2 as pb
 from becket.client.client import Client
+from becket.core.membership.settings import SECOND, MembershipSettings
+from becket.core.replication.settings import Settings
 from becket.core.supervision import deciding
 from becket.ports.directory import Place
 from tests.integration.members import Members, RunningMember
@@ -22,6 +24,15 @@ from tests.unit.supervisor.kubernetes_scene import Scene, supervising
 @pytest.fixture(autouse=True)
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deciding, "CALM_US", 100_000)
+
+
+PATIENT = MembershipSettings(suspicion_us=2 * SECOND, report_us=20 * SECOND)
+"""Nobody is suspected here because one loop, on a busy machine, stands still for all of them."""
+
+RULES = Settings(return_us=3600 * SECOND, suspicion_us=PATIENT.suspicion_us)
+
+BEAT_S = 0.01
+"""Between two writes: one loop does the work of everybody."""
 
 
 class RealPods(Scene):
@@ -50,7 +61,8 @@ class RealPods(Scene):
         """A pod comes up on its volume, at another address."""
         self._addresses += 1
         name, host = f"{SET}-{ordinal}", f"127.0.2.{self._addresses}"
-        member = RunningMember(self.members, name, listen=f"{host}:{self.port}")
+        where, rules = f"{host}:{self.port}", {"membership": PATIENT, "replication": RULES}
+        member = RunningMember(self.members, name, listen=where, **rules)
         self.members.running[name] = member  # From now on it is ended with the others.
         await member.host.listening.wait()
         self.port = int(member.address.rpartition(":")[2])
@@ -101,6 +113,7 @@ class Writer:
             key, value = f"key-{number % 200}", str(number).encode()
             await self._client.put(key, value, timeout=20)
             self.acknowledged[key] = value
+            await asyncio.sleep(BEAT_S)
 
     async def end(self) -> None:
         """Stop, and find everything that was acknowledged."""
@@ -120,8 +133,8 @@ async def test_scale_up_and_down_under_load_with_a_leader_killed_in_the_middle(
 ) -> None:
     async with (
         installed(tmp_path, 3) as scene,
-        supervising(scene, "supervisor-a") as one,
-        supervising(scene, "supervisor-b") as two,
+        supervising(scene, "supervisor-a", membership=PATIENT) as one,
+        supervising(scene, "supervisor-b", membership=PATIENT) as two,
     ):
         await scene.settled(3)
         addresses = [member.address for member in scene.members.running.values()]

@@ -47,6 +47,7 @@ class Scene:
         self.held: set[int] = set()
         """Ordinals that get no pod, as where no node has room."""
         self.port = 0
+        self.offices: list[Office] = []
         self._starts = 0
         self._formatted = 0
 
@@ -105,10 +106,14 @@ class Scene:
         return self.ring is not None
 
     async def until(self, condition: Callable[[], Any]) -> Any:  # noqa: ANN401
-        """What the condition says, once that is true."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not (found := condition()):  # noqa: ASYNC110 - many things change
-                await asyncio.sleep(0.01)
+        """What the condition says, once that is true; whoever waits in vain is told what was said."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not (found := condition()):  # noqa: ASYNC110 - many things change
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            said = [f"{office.name}: {each}" for office in self.offices for each in office.last()]
+            raise AssertionError("waited in vain; " + "\n".join(said)) from None
         return found
 
     async def settled(self, count: int) -> Ring:
@@ -162,6 +167,7 @@ class Office:
         self.host = host
         self.process = process
         self.cycle = process.cycle
+        self.name = host.runtime.settings.name
         self.calls: Any = supervisor_rpc.SupervisorServiceStub(channel)
         self.stop = asyncio.Event()
         self.running: asyncio.Task[int] | None = None
@@ -172,6 +178,10 @@ class Office:
 
     def sentences(self) -> list[str]:
         return [event.sentence for event in self.cycle.events.after(0)]
+
+    def last(self) -> list[str]:
+        """What was said last, and the state as of now."""
+        return [*self.sentences()[-30:], *(each.sentence for each in self.cycle.decision.said)]
 
     def said(self, text: str) -> bool:
         return any(text in sentence for sentence in self.sentences())
@@ -246,6 +256,7 @@ async def supervising(
     async with grpc.aio.insecure_channel(host.runtime.address) as channel:
         office = Office(host, made[0], channel)
         office.running, office.stop = running, stop
+        scene.offices.append(office)
         try:
             yield office
         finally:

@@ -14,6 +14,7 @@ from becket.cli import (
     chaos_commands,
     cluster_commands,
     key_commands,
+    plan_commands,
     question_commands,
     service_commands,
     verify_commands,
@@ -32,6 +33,7 @@ app = typer.Typer(
 cluster_commands.add_to(app)
 key_commands.add_to(app)
 question_commands.add_to(app)
+plan_commands.add_to(app)
 wish_commands.add_to(app)
 chaos_commands.add_to(app)
 verify_commands.add_to(app)

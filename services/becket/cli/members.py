@@ -36,7 +36,7 @@ _RING_STATES = {
     types_pb2.MEMBER_STATE_DRAINING: "draining",
     types_pb2.MEMBER_STATE_GONE: "gone",
 }
-_PLAN_STATES = {
+PLAN_STATES = {
     pb.PLAN_STATE_PROPOSED: "proposed",
     pb.PLAN_STATE_RUNNING: "running",
     pb.PLAN_STATE_PAUSED: "paused",
@@ -177,7 +177,7 @@ async def status(services: Services) -> StatusRow:
 def _plan(plan: pb.Plan) -> PlanRow:
     return PlanRow(
         plan_id=plan.plan_id,
-        state=_PLAN_STATES.get(plan.state, "unknown"),
+        state=PLAN_STATES.get(plan.state, "unknown"),
         steps=len(plan.steps),
         steps_done=sum(step.state == pb.STEP_STATE_DONE for step in plan.steps),
         total_bytes=plan.total_bytes,

@@ -38,6 +38,7 @@ from becket.core.errors import (
 from becket.core.load.hot_keys import HotKeys
 from becket.core.replication.cells import Answer, Attempt, Kind, Operation, Outcome, Reason, Result
 from becket.core.replication.versions import ZERO, Version
+from becket.storage.latencies import Latencies
 from becket.storage.shell import Shell
 
 OVERLOAD_PAUSE_MS = 50
@@ -92,6 +93,7 @@ class Calls:
         """Operations that were answered since the start."""
         self.latency_s = 0.0
         """The smoothed time of a batch, from arrival to answer."""
+        self.latencies = Latencies()
 
     async def execute(
         self, parsed: Sequence[Parsed], timeout_s: float, *, trace: str = ""
@@ -109,7 +111,9 @@ class Calls:
         begun = time.perf_counter()
         try:
             await self._wait(batch, timeout_s)
-            self.latency_s += _SMOOTHING * (time.perf_counter() - begun - self.latency_s)
+            took_s = time.perf_counter() - begun
+            self.latency_s += _SMOOTHING * (took_s - self.latency_s)
+            self.latencies.note(clocks.monotonic_us(), took_s * 1e6, len(parsed))
         finally:
             self.in_flight -= len(parsed)
             self.served += len(parsed)

@@ -17,6 +17,7 @@ from becket.adapters.rpc.rings import epoch_to_proto
 from becket.api.v1 import replica_pb2 as pb
 from becket.core.ring.config import Disk
 from becket.storage.hellos import Hellos
+from becket.storage.latencies import Latencies
 from becket.storage.shell import Shell
 
 GATHER_S = 0.005
@@ -28,12 +29,19 @@ class MemberReports:
     """The reports of one member, for any number of watchers."""
 
     def __init__(
-        self, shell: Shell, hellos: Hellos, suspects: Callable[[], frozenset[Disk]], folder: Path
+        self,
+        shell: Shell,
+        hellos: Hellos,
+        suspects: Callable[[], frozenset[Disk]],
+        folder: Path,
+        *,
+        latencies: Latencies,
     ) -> None:
         self._shell = shell
         self._hellos = hellos
         self._suspects = suspects
         self._folder = folder
+        self._latencies = latencies
         self._changed = asyncio.Event()
         self._stopped = False
         self._used_at_us = -USED_EVERY_US
@@ -71,6 +79,8 @@ class MemberReports:
             used_bytes=self._used(),
             total_bytes=space.total,
         )
+        p99_us, out.recent_operations = self._latencies.p99(clocks.monotonic_us())
+        out.latency_p99.FromMicroseconds(p99_us)
         for certificate in self._shell.certificates.values():
             item = out.certificates.add(
                 partition=certificate.partition,

@@ -82,7 +82,11 @@ class StorageService:
         self._calls = Calls(self.shell, view, self.space, answer_bytes=settings.limits.batch_bytes)
         scans = Scans(self.shell, view, disk.cells, self._calls, settings.limits)
         self._reports = MemberReports(
-            self.shell, self._hellos, lambda: self._beats.suspects, settings.data_folder
+            self.shell,
+            self._hellos,
+            lambda: self._beats.suspects,
+            settings.data_folder,
+            latencies=self._calls.latencies,
         )
         self.load = LoadReports(identity, self._calls, settings.data_folder)
         self._traces = Traces(runtime.tracer, commits)

@@ -6,6 +6,7 @@ Owns the mapping only. Must not ask or change anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,15 +17,16 @@ from becket.core.placement.result import Cause
 from becket.core.plans.plan import Plan, PlanState, Step
 from becket.core.plans.progress import Standing
 from becket.core.ring.ring import Ring
-from becket.core.supervision.estimates import Estimate, copied, remaining_us
+from becket.core.supervision.asking import NEW
+from becket.core.supervision.estimates import Estimate, copied
+from becket.core.supervision.loads import member_loads
+from becket.core.supervision.pacing import PaceView
 from becket.core.supervision.planning import Planning, standings
+from becket.core.supervision.rates import Rates
 from becket.core.supervision.saying import Topic
 from becket.core.supervision.snapshot import Snapshot
 from becket.core.supervision.status import Liveness, MemberView
 from becket.supervisor.events import Happened
-
-NEW = "(new) "
-"""Before the name of a member that does not exist yet, in place of a disk."""
 
 _LIVENESS = {
     Liveness.ALIVE: pb.LIVENESS_ALIVE,
@@ -96,45 +98,86 @@ def event_answer(event: Happened) -> pb.Event:
     )
 
 
-def plan_answer(
-    planning: Planning,
-    plan_id: str,
-    ring: Ring,
-    snapshot: Snapshot,
-    estimates: Mapping[str, Estimate],
-) -> pb.Plan | None:
+@dataclass(frozen=True)
+class Known:
+    """What is known of plans: the ring as it is confirmed, what is seen, what was measured."""
+
+    ring: Ring
+    snapshot: Snapshot
+    estimates: Mapping[str, Estimate]
+    rates: Rates
+
+
+def plan_answer(planning: Planning, plan_id: str, known: Known) -> pb.Plan | None:
     """The plan of this name as it is now; None where nobody knows it."""
     current, proposal = planning.current, planning.proposals.get(plan_id)
     if current is not None and current.id == plan_id:
-        where = standings(ring, current)
-        return _plan(current, _STATES[current.state], where, snapshot, estimates.get(plan_id))
+        where = standings(known.ring, current)
+        return _plan(current, _STATES[current.state], where, known)
     if proposal is not None:
-        made = estimates.get(plan_id)
-        return _plan(proposal.plan, pb.PLAN_STATE_PROPOSED, {}, snapshot, made)
+        return _plan(proposal.plan, pb.PLAN_STATE_PROPOSED, {}, known)
     ended = planning.ended.get(plan_id)
     if ended is None:
         return None
     state = pb.PLAN_STATE_DONE if ended.is_done else pb.PLAN_STATE_CANCELLED
-    answer = _plan(ended.plan, state, ended.steps, snapshot, estimates.get(plan_id))
+    answer = _plan(ended.plan, state, ended.steps, known)
     for step in answer.steps:
         if step.state != pb.STEP_STATE_DONE:
             step.state = pb.STEP_STATE_DONE if ended.is_done else pb.STEP_STATE_ABANDONED
-    answer.ClearField("remaining_time")
     return answer
 
 
+def plans_answer(planning: Planning, known: Known) -> list[pb.Plan]:
+    """Every plan that is remembered, without its steps."""
+    current = planning.current
+    names = [] if current is None else [current.id]
+    names += [*reversed(planning.proposals), *reversed(planning.ended)]
+    found = []
+    for name in dict.fromkeys(names):
+        answer = plan_answer(planning, name, known)
+        if answer is not None:
+            answer.step_count = len(answer.steps)
+            answer.done_count = sum(step.state == pb.STEP_STATE_DONE for step in answer.steps)
+            answer.ClearField("steps")
+            answer.ClearField("loads")
+            found.append(answer)
+    return found
+
+
+def throttle_answer(view: PaceView) -> pb.Throttle:
+    """How fast plans may go on."""
+    answer = pb.Throttle(
+        restoring_partitions=view.restoring,
+        moving_partitions=view.moving,
+        p99_limit=_duration(view.limit_us),
+        halvings=view.halvings,
+    )
+    for value, target in (
+        (view.p99_us, answer.foreground_p99),
+        (view.steady_us, answer.steady_p99),
+        (view.rest_us or None, answer.rest),
+    ):
+        if value is not None:
+            target.CopyFrom(_duration(value))
+    return answer
+
+
+def _duration(us: int) -> Duration:
+    return Duration(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000)
+
+
 def _plan(
-    plan: Plan,
-    state: pb.PlanState.ValueType,
-    where: Mapping[int, Standing],
-    snapshot: Snapshot,
-    made: Estimate | None,
+    plan: Plan, state: pb.PlanState.ValueType, where: Mapping[int, Standing], known: Known
 ) -> pb.Plan:
-    names = {seen.disk: seen.name for seen in snapshot.seen}
-    if snapshot.found is not None:
-        names |= {member.disk: member.name for member in snapshot.found.members}
+    snapshot, made = known.snapshot, known.estimates.get(plan.id)
+    names = _names(snapshot)
     answer = pb.Plan(
-        plan_id=plan.id, ring_version=plan.ring_version, state=state, sentences=plan.sentences
+        plan_id=plan.id,
+        ring_version=plan.ring_version,
+        state=state,
+        sentences=plan.sentences,
+        reason=plan.reason,
+        earlier_steps=plan.earlier_steps,
     )
     for number, step in enumerate(plan.steps):
         size = 0 if made is None else made.step_bytes[number]
@@ -143,12 +186,43 @@ def _plan(
     if made is not None:
         answer.total_bytes = made.total
         answer.copied_bytes = copied(plan, made, where, snapshot)
-        left_us = remaining_us(made, answer.copied_bytes, snapshot.now_us)
-        if left_us is not None:
-            answer.remaining_time.CopyFrom(
-                Duration(seconds=left_us // 1_000_000, nanos=left_us % 1_000_000 * 1000)
-            )
+        _add_expectation(answer, known.rates)
+        if state in (pb.PLAN_STATE_PROPOSED, pb.PLAN_STATE_RUNNING, pb.PLAN_STATE_PAUSED):
+            _add_loads(answer, plan, made, known)
     return answer
+
+
+def _names(snapshot: Snapshot) -> dict[str, str]:
+    names = {seen.disk: seen.name for seen in snapshot.seen}
+    if snapshot.found is not None:
+        names |= {member.disk: member.name for member in snapshot.found.members}
+    return names
+
+
+def _add_expectation(answer: pb.Plan, rates: Rates) -> None:
+    whole = rates.expectation(len(answer.steps), answer.total_bytes)
+    answer.expected_time.CopyFrom(_duration(int(whole.seconds * 1e6)))
+    answer.measured = whole.is_measured
+    if answer.state == pb.PLAN_STATE_RUNNING:
+        steps = sum(step.state != pb.STEP_STATE_DONE for step in answer.steps)
+        rest = rates.expectation(steps, max(0, answer.total_bytes - answer.copied_bytes))
+        answer.remaining_time.CopyFrom(_duration(int(rest.seconds * 1e6)))
+
+
+def _add_loads(answer: pb.Plan, plan: Plan, made: Estimate, known: Known) -> None:
+    names = _names(known.snapshot)
+    for load in member_loads(known.ring, plan, made, known.snapshot):
+        answer.loads.add(
+            name=names.get(load.disk, load.disk.removeprefix(NEW)),
+            copies_before=load.copies_before,
+            copies_after=load.copies_after,
+            first_before=load.first_before,
+            first_after=load.first_after,
+            bytes_before=load.bytes_before,
+            bytes_after=load.bytes_after,
+            received_bytes=load.received,
+            sent_bytes=load.sent,
+        )
 
 
 def _step(

@@ -17,19 +17,23 @@ from becket.adapters import clocks
 from becket.adapters.rpc.ring_view import RingView
 from becket.core.errors import RetryLaterError
 from becket.core.placement.result import Constraints
-from becket.core.plans.plan import Plan
+from becket.core.plans.plan import Plan, PlanState
+from becket.core.plans.progress import Standing
 from becket.core.plans.wishes import Wish
 from becket.core.ring.config import Disk
 from becket.core.supervision.beginning import NewCluster, holds_newer
 from becket.core.supervision.counting import wished_places
 from becket.core.supervision.deciding import Decision, Supervision, SupervisionSettings
-from becket.core.supervision.estimates import Estimate, estimate
+from becket.core.supervision.estimates import Estimate, copied, estimate
 from becket.core.supervision.offering import offers
+from becket.core.supervision.planning import standings
+from becket.core.supervision.rates import Rates
 from becket.core.supervision.saying import Topic
 from becket.core.supervision.snapshot import Snapshot, Wished
 from becket.core.supervision.status import ClusterView, cluster_view
 from becket.ports.directory import Directory
 from becket.ports.leadership import Leadership
+from becket.ports.notes import Notes
 from becket.ports.platform import Platform
 from becket.ports.topology import Topology
 from becket.supervisor.acting import RingWriter
@@ -53,6 +57,8 @@ class Ports:
     leadership: Leadership
     platform: Platform | None = None
     fence: Fence | None = None
+    notes: Notes | None = None
+    """Where the note of the present plan is kept, where no platform does that."""
 
 
 class Cycle:
@@ -70,6 +76,7 @@ class Cycle:
         decides = SupervisionSettings(
             settings.membership,
             settings.plan,
+            settings.pacing,
             release_us=settings.release_s * 1_000_000,
             gather_us=settings.join_s * 1_000_000,
         )
@@ -86,6 +93,7 @@ class Cycle:
         self.view_of_cluster = NOTHING_SEEN
         """The cluster in numbers, as of the last round; kept for metrics."""
         self.estimates: dict[str, Estimate] = {}
+        self.rates = Rates()
         self.declared_gone: set[Disk] = set()
         """Disks that a person has declared gone while a ring waits to be restored."""
         self.directory = directory = ports.directory
@@ -94,6 +102,10 @@ class Cycle:
         )
         times = Times(settings.silence_ms / 1000, settings.call_ms / 1000)
         self.observer = Observer(directory, cluster=self._cluster, changed=self.wake, times=times)
+        self._notes = ports.notes
+        if self._notes is not None:
+            # On one machine a reign has begun with the process.
+            self.supervision.planning.take_note(self._notes.read())
         self.hands = None if ports.platform is None else self._hands(ports.platform, log)
         self._settings = settings
         self._topology = ports.topology
@@ -162,7 +174,10 @@ class Cycle:
 
         :raises RetryLaterError: there is no answer.
         """
-        note = "" if self.platform is None else await self.platform.read_note()
+        if self.platform is not None:
+            note = await self.platform.read_note()
+        else:
+            note = "" if self._notes is None else self._notes.read()
         await self.writer.grant(())
         self.supervision.begin_anew()
         self.supervision.planning.take_note(note)
@@ -218,8 +233,10 @@ class Cycle:
             self.declared_gone.clear()
         self.note_plans(snapshot)
         self.teller.tell(snapshot, self.decision)
+        note = self.supervision.planning.note
+        if self._notes is not None and self.supervision.is_settled:
+            self._notes.keep(note)
         if self.hands is not None and snapshot.platform is not None:
-            note = self.supervision.planning.note
             self.hands.want(self.decision.platform, snapshot.platform, note)
         return await self._grant(self.decision.wishes)
 
@@ -300,6 +317,25 @@ class Cycle:
             plan.id: known[plan.id] if plan.id in known else estimate(plan, snapshot)
             for plan in plans
         }
+        self._note_rates(snapshot)
+
+    def _note_rates(self, snapshot: Snapshot) -> None:
+        planning, rates, now_us = self.supervision.planning, self.rates, snapshot.now_us
+        plan, where = planning.current, {}
+        if plan is None:
+            ended = planning.ended.get(rates.plan_id)
+            plan, where = (None, {}) if ended is None else (ended.plan, dict(ended.steps))
+        elif snapshot.found is not None:
+            where = standings(snapshot.found, plan)
+        if plan is None or plan.id not in self.estimates:
+            return
+        steps = sum(each is Standing.DONE for each in where.values())
+        size = copied(plan, self.estimates[plan.id], where, snapshot)
+        is_frozen = self.decision.judgement.is_frozen
+        if planning.current is plan and plan.state is PlanState.RUNNING and not is_frozen:
+            rates.note(now_us, plan.id, steps, size)
+        else:
+            rates.rest(now_us, steps, size)
 
     def say(self, topic: Topic, sentence: str, member: str = "") -> None:
         """To log and events."""

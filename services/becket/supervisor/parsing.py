@@ -41,4 +41,6 @@ def seen_from_proto(name: str, report: pb.WatchMemberResponse, now_us: int) -> S
         pid=report.pid,
         used_bytes=report.used_bytes,
         total_bytes=report.total_bytes,
+        p99_us=report.latency_p99.ToMicroseconds(),
+        operations=report.recent_operations,
     )

@@ -15,6 +15,7 @@ import grpc
 
 from becket.adapters.local.directory import open_directory
 from becket.adapters.local.leadership import AlwaysLeader
+from becket.adapters.local.notes import FileNotes
 from becket.adapters.local.topology import FileTopology
 from becket.api.v1 import ring_pb2, ring_pb2_grpc, supervisor_pb2, supervisor_pb2_grpc
 from becket.core.errors import InvalidInputError
@@ -98,6 +99,7 @@ def build(runtime: Runtime) -> SupervisorProcess | Awaitable[SupervisorProcess]:
     if not settings.topology_file:
         raise InvalidInputError("topology_file", "must name the file that holds the ring")
     directory = open_directory(settings.addresses_file, settings.address_template)
-    topology = FileTopology(Path(settings.topology_file))
-    ports = Ports(topology, directory, AlwaysLeader(settings.name))
+    file = Path(settings.topology_file)
+    notes = FileNotes(file.with_name(f"{file.name}.plan"))
+    ports = Ports(FileTopology(file), directory, AlwaysLeader(settings.name), notes=notes)
     return SupervisorProcess(runtime, settings, ports)

@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 
@@ -27,16 +27,23 @@ from becket.core.errors import (
     RetryNowError,
 )
 from becket.core.plans.wishes import PutMember, SetWishes, Wish
-from becket.core.ring.config import Disk
-from becket.core.ring.members import Member, MemberState
+from becket.core.ring.members import MemberState
 from becket.core.ring.ring import Ring
 from becket.core.ring.validation import MAX_MEMBERS
+from becket.core.supervision.asking import Question, check_room, known_member, what_if
 from becket.core.supervision.counting import taken_back
 from becket.core.supervision.declaring import declaration
 from becket.core.supervision.planning import Planning, Proposal
 from becket.core.supervision.saying import Topic
 from becket.core.supervision.status import cluster_view, member_views
-from becket.supervisor.answers import NEW, event_answer, member_answer, plan_answer
+from becket.supervisor.answers import (
+    Known,
+    event_answer,
+    member_answer,
+    plan_answer,
+    plans_answer,
+    throttle_answer,
+)
 from becket.supervisor.cycle import Cycle
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -90,6 +97,7 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
             alive_members=view.alive_members,
             frozen=decision.judgement.is_frozen,
             sentences=sentences,
+            throttle=throttle_answer(cycle.supervision.pacer.view),
         )
         if ring is not None:
             answer.cluster_id, answer.ring_version = ring.cluster, ring.version
@@ -145,11 +153,11 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
         """Empty a member."""
         del context
         ring = self._ring()
-        member = _member(ring, request.name)
+        member = known_member(ring, request.name)
         if member.state is MemberState.GONE:
             raise GiveUpError(f"{member.name} is given up already: its copies are made anew")
         if member.state is MemberState.ACTIVE:
-            _check_room(ring, [member])
+            check_room(ring, [member])
             member = replace(member, state=MemberState.DRAINING)
             await self._grant([PutMember(member)])
             self._cycle.say(Topic.MEMBER, f"{member.name} is to be drained, as asked", member.name)
@@ -167,7 +175,7 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
     ) -> pb.UndrainMemberResponse:
         """Take a drain back."""
         del context
-        member = _member(self._ring(), request.name)
+        member = known_member(self._ring(), request.name)
         if member.state is MemberState.GONE:
             raise GiveUpError(f"{member.name} is given up: it can only join again")
         if member.state is MemberState.DRAINING:
@@ -224,10 +232,11 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
         """What a change would do."""
         del context
         ring = self._ring()
-        what = _what_if(ring, request.member_count, request.leaving)
+        what = what_if(ring, _question(request))
         # Planning takes some 50 ms for a large ring: not in the loop that hears the members.
-        plan = await asyncio.to_thread(self._planning.plan_to, ring, what.members, "as asked")
-        self._planning.propose(Proposal(plan, what.leaving, what.member_count, what.joining))
+        plan = await asyncio.to_thread(self._planning.plan_to, ring, what.members, what.reason)
+        proposal = Proposal(plan, what.changed, what.member_count, what.joining, what.only_shown)
+        self._planning.propose(proposal)
         self._cycle.note_plans(self._cycle.snapshot())
         return pb.PlanRebalanceResponse(plan=self._plan(plan.id, as_proposal=True))
 
@@ -241,10 +250,7 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
         if proposal is None:
             return pb.ApplyPlanResponse(plan=self._plan(request.plan_id))
         self._check_not_frozen()
-        wishes: list[Wish] = [
-            PutMember(replace(ring.by_disk[disk], state=MemberState.DRAINING))
-            for disk in proposal.leaving
-        ]
+        wishes: list[Wish] = [PutMember(member) for member in proposal.changed]
         if proposal.member_count:
             count = ring.member_count.asked(proposal.member_count)
             if count != ring.member_count:
@@ -288,6 +294,13 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
         self._cycle.wake()
         return pb.CancelPlanResponse(plan=self._plan(request.plan_id))
 
+    async def ListPlans(  # noqa: N802
+        self, request: pb.ListPlansRequest, context: Context
+    ) -> pb.ListPlansResponse:
+        """Every plan that is remembered."""
+        del request, context
+        return pb.ListPlansResponse(plans=plans_answer(self._planning, self._known()))
+
     async def GetPlan(  # noqa: N802
         self, request: pb.GetPlanRequest, context: Context
     ) -> pb.GetPlanResponse:
@@ -312,11 +325,12 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
             raise RetryLaterError("there is no ring yet", after_ms=RETRY_MS)
         return ring
 
-    def _plan(self, plan_id: str, *, as_proposal: bool = False) -> pb.Plan:
+    def _known(self) -> Known:
         cycle = self._cycle
-        answer = plan_answer(
-            self._planning, plan_id, self._ring(), cycle.snapshot(), cycle.estimates
-        )
+        return Known(self._ring(), cycle.snapshot(), cycle.estimates, cycle.rates)
+
+    def _plan(self, plan_id: str, *, as_proposal: bool = False) -> pb.Plan:
+        answer = plan_answer(self._planning, plan_id, self._known())
         if answer is None:
             raise NotFoundError(f"there is no plan {plan_id!r}")
         if as_proposal:
@@ -348,61 +362,10 @@ def _seen_by(name: str, leader: str) -> str:
     return f"no supervisor leads, so nothing is changed: this is what {name} sees"
 
 
-def _member(ring: Ring, name: str) -> Member:
-    """The member of this name; of several the one that is not given up."""
-    found = [member for member in ring.members if member.name == name]
-    if not found:
-        raise NotFoundError(f"there is no member {name!r}")
-    return min(found, key=lambda member: member.state is MemberState.GONE)
-
-
-def _check_room(ring: Ring, leaving: Sequence[Member]) -> None:
-    left = [m for m in ring.members if m.may_hold and m not in leaving]
-    if len(left) < ring.replicas:
-        names = ", ".join(member.name for member in leaving)
-        problem = f"{len(left)} members would be left for {ring.replicas} copies"
-        raise GiveUpError(f"{names} cannot leave: {problem}")
-
-
-class _WhatIf(NamedTuple):
-    members: tuple[Member, ...]
-    leaving: tuple[Disk, ...]
-    member_count: int
-    joining: tuple[str, ...]
-
-
-def _what_if(ring: Ring, count: int, leaving: Sequence[str]) -> _WhatIf:
-    """The members as the request would have them."""
-    gone = [_member(ring, name) for name in dict.fromkeys(leaving)]
-    stay = [member for member in ring.members if member.may_hold and member not in gone]
-    joining: list[Member] = []
-    if count:
-        if not ring.replicas <= count <= MAX_MEMBERS:
-            problem = f"must be 0, or in {ring.replicas}..{MAX_MEMBERS}"
-            raise InvalidInputError("member_count", problem)
-        gone += stay[count:]
-        stay = stay[:count]
-        joining = _newcomers(ring, count - len(stay))
-    if not joining:
-        _check_room(ring, gone)
-    members = tuple(
-        replace(member, state=MemberState.DRAINING) if member in gone else member
-        for member in ring.members
+def _question(request: pb.PlanRebalanceRequest) -> Question:
+    return Question(
+        request.member_count,
+        tuple(request.leaving),
+        {wish.name: wish.weight for wish in request.weights},
+        {wish.name: wish.zone for wish in request.zones},
     )
-    leaving_disks = tuple(m.disk for m in gone if m.state is MemberState.ACTIVE)
-    names = tuple(member.name for member in joining)
-    return _WhatIf((*members, *joining), leaving_disks, count, names)
-
-
-def _newcomers(ring: Ring, count: int) -> list[Member]:
-    """Members that do not exist yet, under the names that would come next."""
-    names = {member.name for member in ring.members}
-    stem = next(iter(names)).rstrip("0123456789")
-    found: list[Member] = []
-    ordinal = 0
-    while len(found) < count:
-        name = f"{stem}{ordinal}"
-        if name not in names:
-            found.append(Member(f"{NEW}{name}", name))
-        ordinal += 1
-    return found

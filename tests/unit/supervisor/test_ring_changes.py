@@ -138,8 +138,8 @@ async def test_a_place_that_comes_back_in_time_stays(scene: Scene) -> None:
         for member in scene.members.values():
             member.certifies = True
             member.wake()
-        ring = await scene.settled(FOUR)
-        assert len(ring.partitions_by_disk["disk-of-storage-3"]) == 12
+        await scene.until(lambda ring: len(ring.partitions_by_disk["disk-of-storage-3"]) == 12)
+        await scene.settled(FOUR)
 
 
 async def test_a_supervisor_that_starts_in_the_middle_of_a_plan_finishes_it(scene: Scene) -> None:

@@ -6,6 +6,7 @@ Becket's interfaces, version 1."""
 from becket.api.v1 import types_pb2 as _types_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -1237,12 +1238,16 @@ class WatchMemberResponse(_message.Message):
     PID_FIELD_NUMBER: _builtins.int
     USED_BYTES_FIELD_NUMBER: _builtins.int
     TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    LATENCY_P99_FIELD_NUMBER: _builtins.int
+    RECENT_OPERATIONS_FIELD_NUMBER: _builtins.int
     pid: _builtins.int
     """The process id on its machine."""
     used_bytes: _builtins.int
     """Bytes that its engine takes on the disk."""
     total_bytes: _builtins.int
     """Bytes that its disk holds in all."""
+    recent_operations: _builtins.int
+    """How many operations these were."""
     @_builtins.property
     def hello(self) -> Global___Hello:
         """Who reports."""
@@ -1261,6 +1266,10 @@ class WatchMemberResponse(_message.Message):
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionReport]:
         """What the member coordinates."""
 
+    @_builtins.property
+    def latency_p99(self) -> _duration_pb2.Duration:
+        """The slowest hundredth of the operations of the last two seconds took as long, or longer."""
+
     def __init__(
         self,
         *,
@@ -1271,10 +1280,12 @@ class WatchMemberResponse(_message.Message):
         pid: _builtins.int = ...,
         used_bytes: _builtins.int = ...,
         total_bytes: _builtins.int = ...,
+        latency_p99: _duration_pb2.Duration | None = ...,
+        recent_operations: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "latency_p99", b"latency_p99"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "hello", b"hello", "partitions", b"partitions", "pid", b"pid", "suspected_disk_ids", b"suspected_disk_ids", "total_bytes", b"total_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "hello", b"hello", "latency_p99", b"latency_p99", "partitions", b"partitions", "pid", b"pid", "recent_operations", b"recent_operations", "suspected_disk_ids", b"suspected_disk_ids", "total_bytes", b"total_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

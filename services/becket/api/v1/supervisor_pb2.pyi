@@ -193,6 +193,7 @@ class GetStatusResponse(_message.Message):
     FROZEN_FIELD_NUMBER: _builtins.int
     SENTENCES_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
+    THROTTLE_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """The cluster."""
     ring_version: _builtins.int
@@ -221,6 +222,10 @@ class GetStatusResponse(_message.Message):
     def plan(self) -> Global___Plan:
         """The plan under way; unset where there is none."""
 
+    @_builtins.property
+    def throttle(self) -> Global___Throttle:
+        """How fast plans may go on now."""
+
     def __init__(
         self,
         *,
@@ -236,14 +241,71 @@ class GetStatusResponse(_message.Message):
         frozen: _builtins.bool = ...,
         sentences: _abc.Iterable[_builtins.str] | None = ...,
         plan: Global___Plan | None = ...,
+        throttle: Global___Throttle | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "throttle", b"throttle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive_members", b"alive_members", "cluster_id", b"cluster_id", "degraded_partitions", b"degraded_partitions", "frozen", b"frozen", "leader", b"leader", "partitions", b"partitions", "plan", b"plan", "ring_version", b"ring_version", "sentences", b"sentences", "stalled_partitions", b"stalled_partitions", "whole_partitions", b"whole_partitions", "wished_members", b"wished_members"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive_members", b"alive_members", "cluster_id", b"cluster_id", "degraded_partitions", b"degraded_partitions", "frozen", b"frozen", "leader", b"leader", "partitions", b"partitions", "plan", b"plan", "ring_version", b"ring_version", "sentences", b"sentences", "stalled_partitions", b"stalled_partitions", "throttle", b"throttle", "whole_partitions", b"whole_partitions", "wished_members", b"wished_members"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class Throttle(_message.Message):
+    """How fast plans may go on, so that those who work with the cluster do not notice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESTORING_PARTITIONS_FIELD_NUMBER: _builtins.int
+    MOVING_PARTITIONS_FIELD_NUMBER: _builtins.int
+    FOREGROUND_P99_FIELD_NUMBER: _builtins.int
+    P99_LIMIT_FIELD_NUMBER: _builtins.int
+    STEADY_P99_FIELD_NUMBER: _builtins.int
+    REST_FIELD_NUMBER: _builtins.int
+    HALVINGS_FIELD_NUMBER: _builtins.int
+    restoring_partitions: _builtins.float
+    """How many partitions may be changed at once for copies that are missing."""
+    moving_partitions: _builtins.float
+    """How many may be changed at once for drains, zones and load. Below 1: one, and then a pause."""
+    halvings: _builtins.int
+    """How often the budget for moves was halved since this supervisor leads."""
+    @_builtins.property
+    def foreground_p99(self) -> _duration_pb2.Duration:
+        """How long the slowest hundredth of operations takes, at the slowest member; unset: hardly anybody
+        calls, so nothing is throttled.
+        """
+
+    @_builtins.property
+    def p99_limit(self) -> _duration_pb2.Duration:
+        """When that passes this, the budgets are halved."""
+
+    @_builtins.property
+    def steady_p99(self) -> _duration_pb2.Duration:
+        """What it was while nothing moved; unset: not known yet."""
+
+    @_builtins.property
+    def rest(self) -> _duration_pb2.Duration:
+        """How long a plan that only balances still waits, since another one has just ended."""
+
+    def __init__(
+        self,
+        *,
+        restoring_partitions: _builtins.float = ...,
+        moving_partitions: _builtins.float = ...,
+        foreground_p99: _duration_pb2.Duration | None = ...,
+        p99_limit: _duration_pb2.Duration | None = ...,
+        steady_p99: _duration_pb2.Duration | None = ...,
+        rest: _duration_pb2.Duration | None = ...,
+        halvings: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["foreground_p99", b"foreground_p99", "p99_limit", b"p99_limit", "rest", b"rest", "steady_p99", b"steady_p99"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["foreground_p99", b"foreground_p99", "halvings", b"halvings", "moving_partitions", b"moving_partitions", "p99_limit", b"p99_limit", "rest", b"rest", "restoring_partitions", b"restoring_partitions", "steady_p99", b"steady_p99"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Throttle: _TypeAlias = Throttle  # noqa: Y015
 
 @_typing.final
 class ListMembersRequest(_message.Message):
@@ -450,25 +512,71 @@ class PlanRebalanceRequest(_message.Message):
 
     MEMBER_COUNT_FIELD_NUMBER: _builtins.int
     LEAVING_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    ZONES_FIELD_NUMBER: _builtins.int
     member_count: _builtins.int
     """What if the cluster had this many members; 0: as many as it has."""
     @_builtins.property
     def leaving(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What if these members, by name, left."""
 
+    @_builtins.property
+    def weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberWish]:
+        """What if these members carried another weight. INVALID_ARGUMENT for one that is no whole number in
+        1..10000.
+        """
+
+    @_builtins.property
+    def zones(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberWish]:
+        """What if these members were in another zone. Such a plan is only shown: a zone is changed where
+        the member runs, and the plan is then made by itself.
+        """
+
     def __init__(
         self,
         *,
         member_count: _builtins.int = ...,
         leaving: _abc.Iterable[_builtins.str] | None = ...,
+        weights: _abc.Iterable[Global___MemberWish] | None = ...,
+        zones: _abc.Iterable[Global___MemberWish] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaving", b"leaving", "member_count", b"member_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaving", b"leaving", "member_count", b"member_count", "weights", b"weights", "zones", b"zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanRebalanceRequest: _TypeAlias = PlanRebalanceRequest  # noqa: Y015
+
+@_typing.final
+class MemberWish(_message.Message):
+    """What is wished of one member."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The member's name."""
+    weight: _builtins.int
+    """Its weight: how much it carries, relative to the others; 100 is usual."""
+    zone: _builtins.str
+    """Its zone."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        weight: _builtins.int = ...,
+        zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberWish: _TypeAlias = MemberWish  # noqa: Y015
 
 @_typing.final
 class PlanRebalanceResponse(_message.Message):
@@ -508,6 +616,13 @@ class Plan(_message.Message):
     COPIED_BYTES_FIELD_NUMBER: _builtins.int
     REMAINING_TIME_FIELD_NUMBER: _builtins.int
     SENTENCES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EXPECTED_TIME_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
+    LOADS_FIELD_NUMBER: _builtins.int
+    EARLIER_STEPS_FIELD_NUMBER: _builtins.int
+    STEP_COUNT_FIELD_NUMBER: _builtins.int
+    DONE_COUNT_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     """The name of the plan. The same change of the same ring has the same name."""
     ring_version: _builtins.int
@@ -518,17 +633,35 @@ class Plan(_message.Message):
     """Bytes that all steps copy together, as estimated when the plan was made."""
     copied_bytes: _builtins.int
     """Bytes copied so far."""
+    reason: _builtins.str
+    """Why it was made, in a few words."""
+    measured: _builtins.bool
+    """Whether that rests on rates that this supervisor has measured."""
+    earlier_steps: _builtins.int
+    """So many further steps were done before another supervisor took the plan over."""
+    step_count: _builtins.int
+    """How many steps there are; set where they are left out."""
+    done_count: _builtins.int
+    """Of these, how many are done; set where they are left out."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanStep]:
         """The steps, in the order in which they start; several may be under way at once."""
 
     @_builtins.property
     def remaining_time(self) -> _duration_pb2.Duration:
-        """How long the rest will take at the present rate; unset where nothing is known."""
+        """How long the rest will take at the rate that was measured or else assumed; unset where it stands."""
 
     @_builtins.property
     def sentences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The reasons, as sentences for a person."""
+
+    @_builtins.property
+    def expected_time(self) -> _duration_pb2.Duration:
+        """How long all of it is expected to take, by what was measured or else assumed."""
+
+    @_builtins.property
+    def loads(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberLoad]:
+        """What it means for each member that it concerns."""
 
     def __init__(
         self,
@@ -541,14 +674,75 @@ class Plan(_message.Message):
         copied_bytes: _builtins.int = ...,
         remaining_time: _duration_pb2.Duration | None = ...,
         sentences: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        expected_time: _duration_pb2.Duration | None = ...,
+        measured: _builtins.bool = ...,
+        loads: _abc.Iterable[Global___MemberLoad] | None = ...,
+        earlier_steps: _builtins.int = ...,
+        step_count: _builtins.int = ...,
+        done_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["remaining_time", b"remaining_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expected_time", b"expected_time", "remaining_time", b"remaining_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["copied_bytes", b"copied_bytes", "plan_id", b"plan_id", "remaining_time", b"remaining_time", "ring_version", b"ring_version", "sentences", b"sentences", "state", b"state", "steps", b"steps", "total_bytes", b"total_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copied_bytes", b"copied_bytes", "done_count", b"done_count", "earlier_steps", b"earlier_steps", "expected_time", b"expected_time", "loads", b"loads", "measured", b"measured", "plan_id", b"plan_id", "reason", b"reason", "remaining_time", b"remaining_time", "ring_version", b"ring_version", "sentences", b"sentences", "state", b"state", "step_count", b"step_count", "steps", b"steps", "total_bytes", b"total_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Plan: _TypeAlias = Plan  # noqa: Y015
+
+@_typing.final
+class MemberLoad(_message.Message):
+    """What a plan means for one member."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COPIES_BEFORE_FIELD_NUMBER: _builtins.int
+    COPIES_AFTER_FIELD_NUMBER: _builtins.int
+    FIRST_BEFORE_FIELD_NUMBER: _builtins.int
+    FIRST_AFTER_FIELD_NUMBER: _builtins.int
+    BYTES_BEFORE_FIELD_NUMBER: _builtins.int
+    BYTES_AFTER_FIELD_NUMBER: _builtins.int
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The member, by name; one that does not exist yet has the name that it will get."""
+    copies_before: _builtins.int
+    """Copies that it holds before and after."""
+    copies_after: _builtins.int
+    """After all steps."""
+    first_before: _builtins.int
+    """Partitions for which it stands first, before all steps."""
+    first_after: _builtins.int
+    """After all steps."""
+    bytes_before: _builtins.int
+    """Bytes that it holds before, as it reports them."""
+    bytes_after: _builtins.int
+    """After all steps, as estimated."""
+    received_bytes: _builtins.int
+    """Bytes that it is sent meanwhile."""
+    sent_bytes: _builtins.int
+    """Bytes that it sends meanwhile, to newcomers of partitions that it coordinates."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        copies_before: _builtins.int = ...,
+        copies_after: _builtins.int = ...,
+        first_before: _builtins.int = ...,
+        first_after: _builtins.int = ...,
+        bytes_before: _builtins.int = ...,
+        bytes_after: _builtins.int = ...,
+        received_bytes: _builtins.int = ...,
+        sent_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_after", b"bytes_after", "bytes_before", b"bytes_before", "copies_after", b"copies_after", "copies_before", b"copies_before", "first_after", b"first_after", "first_before", b"first_before", "name", b"name", "received_bytes", b"received_bytes", "sent_bytes", b"sent_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberLoad: _TypeAlias = MemberLoad  # noqa: Y015
 
 @_typing.final
 class PlanStep(_message.Message):
@@ -825,6 +1019,47 @@ class GetPlanResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPlanResponse: _TypeAlias = GetPlanResponse  # noqa: Y015
+
+@_typing.final
+class ListPlansRequest(_message.Message):
+    """Asks for the plans that are remembered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPlansRequest: _TypeAlias = ListPlansRequest  # noqa: Y015
+
+@_typing.final
+class ListPlansResponse(_message.Message):
+    """Answers ListPlans."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLANS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def plans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Plan]:
+        """The plans."""
+
+    def __init__(
+        self,
+        *,
+        plans: _abc.Iterable[Global___Plan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plans", b"plans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPlansResponse: _TypeAlias = ListPlansResponse  # noqa: Y015
 
 @_typing.final
 class SetMemberCountRequest(_message.Message):

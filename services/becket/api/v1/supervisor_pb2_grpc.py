@@ -88,6 +88,11 @@ class SupervisorServiceStub:
                 request_serializer=becket_dot_api_dot_v1_dot_supervisor__pb2.GetPlanRequest.SerializeToString,
                 response_deserializer=becket_dot_api_dot_v1_dot_supervisor__pb2.GetPlanResponse.FromString,
                 _registered_method=True)
+        self.ListPlans = channel.unary_unary(
+                '/becket.api.v1.SupervisorService/ListPlans',
+                request_serializer=becket_dot_api_dot_v1_dot_supervisor__pb2.ListPlansRequest.SerializeToString,
+                response_deserializer=becket_dot_api_dot_v1_dot_supervisor__pb2.ListPlansResponse.FromString,
+                _registered_method=True)
         self.SetMemberCount = channel.unary_unary(
                 '/becket.api.v1.SupervisorService/SetMemberCount',
                 request_serializer=becket_dot_api_dot_v1_dot_supervisor__pb2.SetMemberCountRequest.SerializeToString,
@@ -152,7 +157,8 @@ class SupervisorServiceServicer:
 
     def ApplyPlan(self, request, context):
         """Starts a plan. Idempotent. FAILED_PRECONDITION with STALE_PLAN where the ring has changed since
-        it was made, with FROZEN where changes are frozen; NOT_FOUND for an unknown plan.
+        it was made, with FROZEN where changes are frozen, and where another plan is under way, whose
+        name it tells; NOT_FOUND for an unknown plan.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,6 +189,14 @@ class SupervisorServiceServicer:
 
     def GetPlan(self, request, context):
         """One plan and how far it is. Idempotent. NOT_FOUND for an unknown plan.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPlans(self, request, context):
+        """The plans that are still remembered: the one under way first, then those that were made and not
+        started, then those that are over, in each case the newest first. Steps are left out. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -266,6 +280,11 @@ def add_SupervisorServiceServicer_to_server(servicer, server):
                     servicer.GetPlan,
                     request_deserializer=becket_dot_api_dot_v1_dot_supervisor__pb2.GetPlanRequest.FromString,
                     response_serializer=becket_dot_api_dot_v1_dot_supervisor__pb2.GetPlanResponse.SerializeToString,
+            ),
+            'ListPlans': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlans,
+                    request_deserializer=becket_dot_api_dot_v1_dot_supervisor__pb2.ListPlansRequest.FromString,
+                    response_serializer=becket_dot_api_dot_v1_dot_supervisor__pb2.ListPlansResponse.SerializeToString,
             ),
             'SetMemberCount': grpc.unary_unary_rpc_method_handler(
                     servicer.SetMemberCount,
@@ -557,6 +576,33 @@ class SupervisorService:
             '/becket.api.v1.SupervisorService/GetPlan',
             becket_dot_api_dot_v1_dot_supervisor__pb2.GetPlanRequest.SerializeToString,
             becket_dot_api_dot_v1_dot_supervisor__pb2.GetPlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/becket.api.v1.SupervisorService/ListPlans',
+            becket_dot_api_dot_v1_dot_supervisor__pb2.ListPlansRequest.SerializeToString,
+            becket_dot_api_dot_v1_dot_supervisor__pb2.ListPlansResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,7 +54,8 @@ class SupervisorServiceStub:
     """Makes a plan and shows it; changes nothing. Idempotent."""
     ApplyPlan: _grpc.UnaryUnaryMultiCallable[_supervisor_pb2.ApplyPlanRequest, _supervisor_pb2.ApplyPlanResponse]
     """Starts a plan. Idempotent. FAILED_PRECONDITION with STALE_PLAN where the ring has changed since
-    it was made, with FROZEN where changes are frozen; NOT_FOUND for an unknown plan.
+    it was made, with FROZEN where changes are frozen, and where another plan is under way, whose
+    name it tells; NOT_FOUND for an unknown plan.
     """
     PausePlan: _grpc.UnaryUnaryMultiCallable[_supervisor_pb2.PausePlanRequest, _supervisor_pb2.PausePlanResponse]
     """Starts no further step of the plan; steps under way end. Idempotent. NOT_FOUND for an unknown
@@ -68,6 +69,10 @@ class SupervisorServiceStub:
     """
     GetPlan: _grpc.UnaryUnaryMultiCallable[_supervisor_pb2.GetPlanRequest, _supervisor_pb2.GetPlanResponse]
     """One plan and how far it is. Idempotent. NOT_FOUND for an unknown plan."""
+    ListPlans: _grpc.UnaryUnaryMultiCallable[_supervisor_pb2.ListPlansRequest, _supervisor_pb2.ListPlansResponse]
+    """The plans that are still remembered: the one under way first, then those that were made and not
+    started, then those that are over, in each case the newest first. Steps are left out. Idempotent.
+    """
     SetMemberCount: _grpc.UnaryUnaryMultiCallable[_supervisor_pb2.SetMemberCountRequest, _supervisor_pb2.SetMemberCountResponse]
     """Sets the wished number of members. Returns when the wish is kept. Idempotent. INVALID_ARGUMENT
     where the number is below the number of replicas.
@@ -109,7 +114,8 @@ class SupervisorServiceAsyncStub(SupervisorServiceStub):
     """Makes a plan and shows it; changes nothing. Idempotent."""
     ApplyPlan: _aio.UnaryUnaryMultiCallable[_supervisor_pb2.ApplyPlanRequest, _supervisor_pb2.ApplyPlanResponse]  # type: ignore[assignment]
     """Starts a plan. Idempotent. FAILED_PRECONDITION with STALE_PLAN where the ring has changed since
-    it was made, with FROZEN where changes are frozen; NOT_FOUND for an unknown plan.
+    it was made, with FROZEN where changes are frozen, and where another plan is under way, whose
+    name it tells; NOT_FOUND for an unknown plan.
     """
     PausePlan: _aio.UnaryUnaryMultiCallable[_supervisor_pb2.PausePlanRequest, _supervisor_pb2.PausePlanResponse]  # type: ignore[assignment]
     """Starts no further step of the plan; steps under way end. Idempotent. NOT_FOUND for an unknown
@@ -123,6 +129,10 @@ class SupervisorServiceAsyncStub(SupervisorServiceStub):
     """
     GetPlan: _aio.UnaryUnaryMultiCallable[_supervisor_pb2.GetPlanRequest, _supervisor_pb2.GetPlanResponse]  # type: ignore[assignment]
     """One plan and how far it is. Idempotent. NOT_FOUND for an unknown plan."""
+    ListPlans: _aio.UnaryUnaryMultiCallable[_supervisor_pb2.ListPlansRequest, _supervisor_pb2.ListPlansResponse]  # type: ignore[assignment]
+    """The plans that are still remembered: the one under way first, then those that were made and not
+    started, then those that are over, in each case the newest first. Steps are left out. Idempotent.
+    """
     SetMemberCount: _aio.UnaryUnaryMultiCallable[_supervisor_pb2.SetMemberCountRequest, _supervisor_pb2.SetMemberCountResponse]  # type: ignore[assignment]
     """Sets the wished number of members. Returns when the wish is kept. Idempotent. INVALID_ARGUMENT
     where the number is below the number of replicas.
@@ -197,7 +207,8 @@ class SupervisorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_supervisor_pb2.ApplyPlanResponse, _abc.Awaitable[_supervisor_pb2.ApplyPlanResponse]]:
         """Starts a plan. Idempotent. FAILED_PRECONDITION with STALE_PLAN where the ring has changed since
-        it was made, with FROZEN where changes are frozen; NOT_FOUND for an unknown plan.
+        it was made, with FROZEN where changes are frozen, and where another plan is under way, whose
+        name it tells; NOT_FOUND for an unknown plan.
         """
 
     @_abc_1.abstractmethod
@@ -235,6 +246,16 @@ class SupervisorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_supervisor_pb2.GetPlanResponse, _abc.Awaitable[_supervisor_pb2.GetPlanResponse]]:
         """One plan and how far it is. Idempotent. NOT_FOUND for an unknown plan."""
+
+    @_abc_1.abstractmethod
+    def ListPlans(
+        self,
+        request: _supervisor_pb2.ListPlansRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_supervisor_pb2.ListPlansResponse, _abc.Awaitable[_supervisor_pb2.ListPlansResponse]]:
+        """The plans that are still remembered: the one under way first, then those that were made and not
+        started, then those that are over, in each case the newest first. Steps are left out. Idempotent.
+        """
 
     @_abc_1.abstractmethod
     def SetMemberCount(

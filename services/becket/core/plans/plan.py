@@ -59,6 +59,8 @@ class Plan:
     steps: tuple[Step, ...]
     sentences: tuple[str, ...]
     state: PlanState = PlanState.RUNNING
+    earlier_steps: int = 0
+    """So many more steps were done before another process took the plan over."""
 
     @property
     def copies(self) -> int:
@@ -107,6 +109,7 @@ def to_json(plan: Plan) -> Json:
         "ring_version": plan.ring_version,
         "reason": plan.reason,
         "state": plan.state.value,
+        "earlier_steps": plan.earlier_steps,
         "sentences": list(plan.sentences),
         "steps": [
             {
@@ -141,6 +144,7 @@ def from_json(data: object) -> Plan:
         steps=tuple(steps),
         sentences=fields.texts("sentences"),
         state=fields.one_of("state", {state.value: state for state in PlanState}),
+        earlier_steps=fields.number("earlier_steps"),
     )
 
 

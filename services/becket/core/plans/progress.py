@@ -8,21 +8,28 @@ A step stands, as the ring shows it, at one of:
 
 * **done**: FINAL with the wished replicas;
 * **under way**: JOINT towards the wished replicas;
-* **open**: FINAL with the replicas that were there when the plan was made;
+* **open**: FINAL with the replicas that were there when the plan was made, or with some on the way
+  from there (``path``: one newcomer at a time);
 * **behind another change**: JOINT towards the replicas that the plan starts from; it waits;
 * anything else: the plan is for another ring, and nothing changes (StalePlanError).
 
 A change whose newcomer is lost is abandoned (PROTOCOL R20), whoever began it.
+
+Steps begin in the order of the plan, which is that of their causes: what restores a majority or a
+copy goes first, and moves begin only when none of that is left to begin. Each of the two kinds has
+a pace of its own, under the limits of all.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from becket.core.errors import InvalidInputError, StalePlanError
+from becket.core.placement.result import Cause
+from becket.core.plans.path import next_replicas, path
 from becket.core.plans.plan import Plan, PlanState, Step
 from becket.core.plans.wishes import Abandon, Begin, Certificate, Wish, apply_wishes
 from becket.core.ring.config import Config, Disk
@@ -46,6 +53,30 @@ class PlanLimits:
         ):
             if value < 1:
                 raise InvalidInputError(field, f"{value} is below 1: nothing could ever begin")
+
+
+URGENT = (Cause.QUORUM, Cause.COPIES)
+"""Why a step restores what is missing."""
+
+LOAD = (Cause.ZONES, Cause.BALANCE, Cause.COORDINATORS)
+"""Why a step may wait: nothing is missing, and nobody is to leave."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many partitions may be under way now: to make copies that are missing, and to move some.
+
+    What restores a majority waits for neither. While plans rest (``is_resting``) nothing begins
+    that only balances.
+    """
+
+    restoring: int
+    moving: int
+    is_resting: bool = False
+
+
+FULL_PACE = Pace(1 << 30, 1 << 30)
+"""Only the limits hold."""
 
 
 class Standing(Enum):
@@ -72,6 +103,7 @@ def advance(
     plan: Plan,
     limits: PlanLimits,
     certificates: Sequence[Certificate] = (),
+    pace: Pace = FULL_PACE,
 ) -> Advance:
     """The next wishes of a plan: certificates first, then what is given up, then what begins.
 
@@ -96,7 +128,7 @@ def advance(
         sentence = f"plan {plan.id} is cancelled: {len(begun)} changes are given up"
         return Advance(after, tuple(wishes), done=not wishes, sentence=sentence)
     if plan.state is PlanState.RUNNING:
-        wishes += _to_begin(after, standings, limits)
+        wishes += _to_begin(after, standings, limits, pace)
         after = apply_wishes(ring, wishes).ring or ring
     counts = Counter(where for _, _, where in standings)
     # A certificate that is not yet applied to the object finishes nothing.
@@ -125,13 +157,15 @@ def standing(ring: Ring, index: int, step: Step) -> Standing:
     config = ring.configs[step.partition]
     if config.target == step.wished:
         return Standing.UNDER_WAY if config.is_joint else Standing.DONE
-    if config.target != step.present:
+    if config.target != step.present and config.target not in path(ring, step):
         problem = f"partition {step.partition} now has {_named(ring, config)}"
         raise StalePlanError(f"{field}.present", problem)
     for disk in step.wished:
         if disk not in ring.by_disk or not ring.by_disk[disk].may_hold:
             raise StalePlanError(f"{field}.wished", f"{ring.name_of(disk)} may hold no copies")
-    return Standing.WAITING if config.is_joint else Standing.OPEN
+    if not config.is_joint:
+        return Standing.OPEN
+    return Standing.WAITING if config.target == step.present else Standing.UNDER_WAY
 
 
 def _check_same_ring(ring: Ring, plan: Plan) -> None:
@@ -143,23 +177,36 @@ def _check_same_ring(ring: Ring, plan: Plan) -> None:
 
 
 def _to_begin(
-    ring: Ring, standings: Iterable[tuple[int, Step, Standing]], limits: PlanLimits
+    ring: Ring, standings: Sequence[tuple[int, Step, Standing]], limits: PlanLimits, pace: Pace
 ) -> list[Begin]:
-    """The open steps that the limits leave room for, in the order of the plan."""
-    under_way = len(ring.joint_partitions)
+    """The open steps that the limits and the pace leave room for, in the order of the plan."""
     arriving: Counter[Disk] = Counter()
     for partition in ring.joint_partitions:
         arriving.update(ring.configs[partition].newcomers)
-    begun = []
+    restoring = sum(
+        step.cause in URGENT for _, step, where in standings if where is Standing.UNDER_WAY
+    )
+    moving = len(ring.joint_partitions) - restoring
+    begun: list[Begin] = []
+    urgent_left = False
     for _, step, where in standings:
-        if under_way >= limits.partitions:
-            break
-        full = any(arriving[disk] >= limits.copies_per_member for disk in step.newcomers)
-        if where is not Standing.OPEN or full:
+        if where is not Standing.OPEN:
             continue
-        begun.append(Begin(step.partition, ring.configs[step.partition].gen, step.wished))
-        arriving.update(step.newcomers)
-        under_way += 1
+        is_urgent = step.cause in URGENT
+        is_held_up = not is_urgent and (urgent_left or moving >= pace.moving)
+        is_held_up |= pace.is_resting and step.cause in LOAD
+        if is_held_up or restoring + moving >= limits.partitions:
+            break
+        config = ring.configs[step.partition]
+        replicas = next_replicas(ring, step, config.old)
+        come = [disk for disk in replicas if disk not in config.old]
+        is_full = any(arriving[disk] >= limits.copies_per_member for disk in come)
+        if is_full or (step.cause is Cause.COPIES and restoring >= pace.restoring):
+            urgent_left |= is_urgent
+            continue
+        begun.append(Begin(step.partition, config.gen, replicas))
+        arriving.update(come)
+        restoring, moving = restoring + is_urgent, moving + (not is_urgent)
     return begun
 
 

@@ -44,7 +44,9 @@ class Begin:
         """Begin the change, if the partition is FINAL with exactly this generation."""
         ring, config = _at(ring, self.partition, self.gen)
         for disk in self.new:
-            if disk not in ring.by_disk or not ring.by_disk[disk].may_hold:
+            # Who is to be emptied may stay a while longer: one replica moves at a time.
+            stays = disk in config.old_set
+            if not stays and (disk not in ring.by_disk or not ring.by_disk[disk].may_hold):
                 raise StalePlanError("new", f"{ring.name_of(disk)} may hold no copies")
         if config.is_joint:  # R2: a second change waits for FINAL.
             raise StalePlanError(f"configs[{self.partition}]", "a change is under way")

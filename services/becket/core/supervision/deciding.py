@@ -28,6 +28,7 @@ from becket.core.supervision.membership import (
     member_changes,
     newcomers,
 )
+from becket.core.supervision.pacing import Pacer, PacingSettings
 from becket.core.supervision.planning import Freeze, Planning
 from becket.core.supervision.saying import Said, by_weight
 from becket.core.supervision.snapshot import Snapshot
@@ -49,6 +50,7 @@ class SupervisionSettings:
 
     membership: MembershipSettings = field(default_factory=MembershipSettings)
     limits: PlanLimits = field(default_factory=PlanLimits)
+    pacing: PacingSettings = field(default_factory=PacingSettings)
     release_us: int = 60_000_000
     gather_us: int = 30_000_000
 
@@ -97,6 +99,7 @@ class Supervision:
         self.is_settled = False
         """Whether the last decision had a ring object to work with."""
         self.planning = self._planning()
+        self.pacer = Pacer(settings.pacing, settings.limits.partitions)
 
     def _planning(self) -> Planning:
         rules = self._new.constraints
@@ -105,6 +108,7 @@ class Supervision:
     def begin_anew(self) -> None:
         """Another supervisor may have led meanwhile: what was planned and allowed is forgotten."""
         self.planning = self._planning()
+        self.pacer = Pacer(self._settings.pacing, self._settings.limits.partitions)
         self._vanished.clear()
         self._first_pods, self._calm_since = frozenset(), None
 
@@ -137,8 +141,12 @@ class Supervision:
         changes = member_changes(ring, snapshot, judgement, returned, self._early(snapshot, ring))
         # Moves are planned for the members as the object has them: a round later.
         progress = self.planning.step(
-            ring, _certificates(snapshot, ring), freeze=_freeze_of(judgement)
+            ring,
+            _certificates(snapshot, ring),
+            freeze=_freeze_of(judgement),
+            pace=self.pacer.pace(snapshot, self.planning),
         )
+        self.pacer.note_wishes(snapshot.now_us, progress.wishes)
         wishes += [*changes.wishes, *progress.wishes]
         said += [*changes.said, *progress.said]
         asked, told = self._platform(snapshot, ring)

@@ -1,6 +1,6 @@
-"""How many bytes a plan moves, how many it has moved, and how long the rest takes.
+"""How many bytes a plan moves, and how many it has moved.
 
-Owns the sums. Must not measure: sizes are what coordinators report, time is an argument.
+Owns the sums. Must not measure: sizes are what coordinators report (how long it takes: ``rates``).
 """
 
 from __future__ import annotations
@@ -51,11 +51,3 @@ def copied(
             report = snapshot.coordinators.get(step.partition)
             total += min(made.step_bytes[number], 0 if report is None else report.copied)
     return total
-
-
-def remaining_us(made: Estimate, copied_bytes: int, now_us: int) -> int | None:
-    """How long the rest takes at the rate so far; None where there is no rate yet."""
-    if copied_bytes <= 0 or now_us <= made.made_us:
-        return None
-    left = max(0, made.total - copied_bytes)
-    return left * (now_us - made.made_us) // copied_bytes

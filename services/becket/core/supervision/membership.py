@@ -185,7 +185,10 @@ def _arrival(
         return []
     if known is None:
         said.append(Said(Topic.MEMBER, f"{name} joins with disk {seen.disk}", name))
-        return [PutMember(Member(seen.disk, name, place.zone, place.node, place.weight))]
+        # Another disk under a name takes over what a person has said of that name.
+        before = next((member for member in ring.members if member.name == name), None)
+        weight = place.weight if before is None else before.weight
+        return [PutMember(Member(seen.disk, name, place.zone, place.node, weight))]
     if known.name != name:
         problem = f"at the address of {name} answers {known.name}: it is left alone"
         said.append(Said(Topic.MEMBER, problem, name))
@@ -194,12 +197,13 @@ def _arrival(
         sentence = f"{name} was given up; it joins again when the ring has forgotten its disk"
         said.append(Said(Topic.MEMBER, sentence, name))
         return []
-    wished = replace(known, zone=place.zone, node=place.node, weight=place.weight)
+    # Its weight is the ring's own, changed by plans: who lists the places says only the first one.
+    wished = replace(known, zone=place.zone, node=place.node)
     if known.state is MemberState.DRAINING and name in returned:
         said.append(Said(Topic.MEMBER, f"{name} is wished for again", name))
         wished = replace(wished, state=MemberState.ACTIVE)
     elif wished != known:
-        said.append(Said(Topic.MEMBER, f"{name} has another zone, node or weight", name))
+        said.append(Said(Topic.MEMBER, f"{name} has another zone or node", name))
     return [] if wished == known else [PutMember(wished)]
 
 

@@ -3,7 +3,8 @@
 Owns the plan that the present members call for, the pauses and ends that people ask for, and the
 plans that were proposed or are over (the last ones of each). Must not be the truth: whoever starts
 anew makes the rest of the plan from the ring, where a change under way counts as done. What people
-asked of a plan (a pause, a cancel) is in ``note``; a process that is given it goes on by it.
+asked of a plan (a pause, a cancel) is in ``note``, beside its name; a process that is given it goes
+on by it, under the same name.
 
 A plan is made when the members change. It runs until it is done; one that was cancelled is not made
 again before the members change once more. A pause passes on to the plan that follows, unless that
@@ -21,9 +22,19 @@ import mmh3
 
 from becket.core.errors import GiveUpError, InvalidRingError, NotFoundError, StalePlanError
 from becket.core.placement.planner import place
-from becket.core.placement.result import Cause, Constraints
+from becket.core.placement.result import Constraints
+from becket.core.plans.note import NO_NOTE, Note, mark_of, read_note
 from becket.core.plans.plan import Plan, PlanState, Step, plan_for
-from becket.core.plans.progress import PlanLimits, Standing, abandon_lost, advance, standing
+from becket.core.plans.progress import (
+    FULL_PACE,
+    URGENT,
+    Pace,
+    PlanLimits,
+    Standing,
+    abandon_lost,
+    advance,
+    standing,
+)
 from becket.core.plans.wishes import Abandon, Certificate, Wish, apply_wishes
 from becket.core.ring.config import Disk
 from becket.core.ring.members import Member
@@ -33,13 +44,7 @@ from becket.core.supervision.saying import Said, Topic
 REMEMBERED = 32
 """So many plans that are proposed, and so many that are over, can still be asked for."""
 
-PAUSED, CANCELLED = "paused", "cancelled"
-"""The words of a note."""
-
 _Key = tuple[tuple[Member, ...], int]
-
-URGENT = (Cause.QUORUM, Cause.COPIES)
-"""Why a step restores what is missing."""
 
 
 class Freeze(Enum):
@@ -54,15 +59,18 @@ class Freeze(Enum):
 
 @dataclass(frozen=True)
 class Proposal:
-    """A plan that nobody has started. What else starting it takes: who leaves, a new count.
+    """A plan that nobody has started. What else starting it takes: who changes, a new count.
 
-    ``joining`` are members that do not exist yet: such a plan shows what would be moved.
+    ``changed`` are members as they are to be: draining, or of another weight. ``joining`` are
+    members that do not exist yet: such a plan shows what would be moved. ``only_shown`` says why it
+    cannot be started.
     """
 
     plan: Plan
-    leaving: tuple[Disk, ...] = ()
+    changed: tuple[Member, ...] = ()
     member_count: int = 0
     joining: tuple[str, ...] = ()
+    only_shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,30 +103,44 @@ class Planning:
         self._problem = ""
         self._cancelled = ""
         """For which members no plan is made, because it was cancelled."""
-        self._is_paused = False
-        """Whether the first plan begins paused."""
+        self._noted = NO_NOTE
+        """What another process was at: the first plan goes on by it."""
+        self.is_asked = False
+        """Whether a person started the present plan."""
+        self.ends = (0, 0)
+        """How many plans came to their end here, and how many were ended before."""
         self._undoes = False
         """Whether what a cancelled plan of another process had begun is yet to be given up."""
 
     @property
     def note(self) -> str:
-        """What a person asked of the present plan, in a word or two; empty: nothing."""
+        """The present plan and what a person asked of it, in a few words; empty: nothing."""
         current = self.current
-        if self._cancelled and (self._key is None or self._cancelled == _mark(self._key)):
-            return f"{CANCELLED} {self._cancelled}"
-        is_paused = current is not None and current.state is PlanState.PAUSED
-        return PAUSED if is_paused or (self._key is None and self._is_paused) else ""
+        if self._cancelled and (self._key is None or self._cancelled == mark_of(*self._key)):
+            return Note(PlanState.CANCELLED, self._cancelled).text
+        if self._key is None:
+            return self._noted.text
+        if current is None or current.state is PlanState.CANCELLED:
+            return ""
+        steps = current.earlier_steps + len(current.steps)
+        return Note(current.state, mark_of(*self._key), current.id, steps).text
 
-    def take_note(self, note: str) -> None:
-        """Go on by what was asked of the plan of another process; what is no note is ignored."""
-        word, _, rest = note.partition(" ")
-        self._is_paused = word == PAUSED
-        if word == CANCELLED and rest:
-            self._cancelled, self._undoes = rest, True
+    def take_note(self, text: str) -> None:
+        """Go on by the note of another process; what is no note is ignored."""
+        note = self._noted = read_note(text)
+        if note.state is PlanState.CANCELLED and note.mark:
+            self._cancelled, self._undoes = note.mark, True
 
     # Rounds
 
-    def step(self, ring: Ring, certificates: Sequence[Certificate], *, freeze: Freeze) -> Progress:
+    def step(
+        self,
+        ring: Ring,
+        certificates: Sequence[Certificate],
+        *,
+        freeze: Freeze,
+        pace: Pace = FULL_PACE,
+    ) -> Progress:
         """What the ring needs next: what is lost is given up, what is certified is finished."""
         lost = abandon_lost(ring)
         if lost:
@@ -133,7 +155,7 @@ class Planning:
             said += self._make(ring)
         if self._undoes:
             self._undoes = False
-            is_same = self._key is not None and self._cancelled == _mark(self._key)
+            is_same = self._key is not None and self._cancelled == mark_of(*self._key)
             begun = ring.joint_partitions if is_same else ()
             given_up = tuple(Abandon(p, ring.configs[p].gen) for p in begun)
             sentence = f"{len(begun)} changes are given up: their plan was cancelled"
@@ -144,8 +166,10 @@ class Planning:
         if plan is None:
             return Progress(apply_wishes(ring, certificates).applied, tuple(said))
         shown = _frozen(plan, freeze)
+        if self.is_asked:
+            pace = replace(pace, is_resting=False)  # A person does not wait for our manners.
         try:
-            found = advance(ring, shown, self._limits, certificates)
+            found = advance(ring, shown, self._limits, certificates, pace)
         except StalePlanError as error:
             self._end(ring, plan, is_done=False)
             self._key = None  # What is left to do is planned anew at the next round.
@@ -178,11 +202,12 @@ class Planning:
         before = self.current
         if before is not None:
             self._end(ring, before, is_done=False)
-        if self._cancelled == _mark(self._key):
+        if self._cancelled == mark_of(*self._key):
             return []
         self._cancelled = ""
-        was_paused = self._is_paused or (before is not None and before.state is PlanState.PAUSED)
-        self._is_paused = False
+        noted, self._noted = self._noted, NO_NOTE
+        was_paused = PlanState.PAUSED in (noted.state, None if before is None else before.state)
+        self.is_asked = False
         try:
             plan = self.plan_to(ring, ring.members, "the members have changed")
         except InvalidRingError as error:
@@ -190,6 +215,10 @@ class Planning:
             return []
         if not plan.steps:
             return []
+        if noted.plan_id and noted.mark == mark_of(*self._key):
+            # The rest of a plan that another process was at keeps its name.
+            done = max(0, noted.steps - len(plan.steps))
+            plan = replace(plan, id=noted.plan_id, earlier_steps=done)
         urgent = any(step.cause in URGENT for step in plan.steps)
         if was_paused and not urgent:
             plan = plan.paused()
@@ -208,6 +237,8 @@ class Planning:
 
     def _end(self, ring: Ring, plan: Plan, *, is_done: bool) -> None:
         self.current = None
+        done, undone = self.ends
+        self.ends = (done + is_done, undone + (not is_done))
         steps = standings(ring, plan)
         self.ended[plan.id] = Ended(plan, is_done, steps)
         self.ended.move_to_end(plan.id)
@@ -229,6 +260,7 @@ class Planning:
 
         :raises NotFoundError: there is no such plan.
         :raises StalePlanError: the ring has changed since it was made.
+        :raises GiveUpError: another plan is under way, or this one can only be shown.
         """
         proposal = self.proposals.get(plan_id)
         if proposal is None:
@@ -240,15 +272,37 @@ class Planning:
         if ring.version != proposal.plan.ring_version or ring.cluster != proposal.plan.cluster:
             was = proposal.plan.ring_version
             problem = f"the plan was made for ring {was}, the ring has {ring.version}"
-            raise StalePlanError("ring_version", problem)
+            raise StalePlanError("ring_version", f"{problem}; make a new plan and apply that one")
+        if proposal.only_shown:
+            raise GiveUpError(f"plan {plan_id} can only be shown: {proposal.only_shown}")
+        self._check_free(ring)
         return proposal
 
+    def _check_free(self, ring: Ring) -> None:
+        """One plan at a time: two would each move what the other has placed."""
+        plan = self.current
+        if plan is None:
+            return
+        where = standings(ring, plan)
+        done = sum(standing is Standing.DONE for standing in where.values())
+        if done < len(plan.steps):
+            raise GiveUpError(
+                f"plan {plan.id} is {plan.state.value}, {done} of {len(plan.steps)} steps are done:"
+                f" wait for its end, or end it by `becket plan cancel {plan.id}`; then plan anew"
+            )
+
     def start(self, ring: Ring, proposal: Proposal) -> Plan:
-        """Let a proposal be the plan under way; its members must be those of the ring by now."""
+        """Let a proposal be the plan under way; its members must be those of the ring by now.
+
+        :raises GiveUpError: a plan that somebody else has started is under way.
+        """
         self.proposals.pop(proposal.plan.id, None)
         before = self.current
         if before is not None and before.id != proposal.plan.id:
+            if self.is_asked:
+                self._check_free(ring)  # Somebody else was faster.
             self._end(ring, before, is_done=False)
+        self.is_asked = True
         self._key, self._problem = (ring.members, ring.replicas), ""
         self._cancelled = ""
         self.current = proposal.plan
@@ -273,7 +327,7 @@ class Planning:
         if found is not None and (self.current is None or self.current.id != plan_id):
             return found.plan
         plan = self._change(plan_id, PlanState.CANCELLED)
-        self._cancelled = "" if self._key is None else _mark(self._key)
+        self._cancelled = "" if self._key is None else mark_of(*self._key)
         return plan
 
     def _change(self, plan_id: str, state: PlanState) -> Plan:
@@ -316,13 +370,6 @@ def plan_name(plan: Plan) -> str:
     content = f"{plan.cluster} {plan.ring_version} {[_change_of(step) for step in plan.steps]}"
     digest = mmh3.hash64(content.encode(), seed=17, x64arch=True, signed=False)[0]
     return f"plan-{plan.ring_version}-{digest >> 40:06x}"
-
-
-def _mark(key: _Key) -> str:
-    """Names the members for whom a plan was made; the same in every process."""
-    members, replicas = key
-    content = f"{replicas} {[(m.disk, m.zone, m.node, m.weight, m.state.value) for m in members]}"
-    return f"{mmh3.hash64(content.encode(), seed=18, x64arch=True, signed=False)[0]:016x}"
 
 
 def _change_of(step: Step) -> tuple[int, tuple[Disk, ...], tuple[Disk, ...]]:

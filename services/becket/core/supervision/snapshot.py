@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from becket.core.plans.throttle import Foreground
 from becket.core.plans.wishes import Certificate
 from becket.core.replication.versions import Epoch
 from becket.core.ring.config import Disk
@@ -63,6 +64,10 @@ class Seen:
     ring: Ring | None = None
     address: str = ""
     """Where it was reached, host:port."""
+    p99_us: int = 0
+    """The slowest hundredth of its operations of the last two seconds took as long, or longer."""
+    operations: int = 0
+    """How many those were."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,14 @@ class Snapshot:
                 if known is None or known.epoch < report.epoch:
                     found[report.partition] = report
         return found
+
+    def foreground(self, least_operations: int) -> Foreground | None:
+        """What callers feel at the slowest member; None where hardly anybody calls."""
+        busy = [seen for seen in self.connected if seen.operations >= least_operations]
+        if not busy:
+            return None
+        operations = sum(seen.operations for seen in busy)
+        return Foreground(max(seen.p99_us for seen in busy), operations)
 
     def observers(self, ring: Ring) -> dict[Disk, frozenset[Disk]]:
         """Whom each member of the ring that reports now does not hear.

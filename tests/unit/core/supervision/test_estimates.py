@@ -7,7 +7,7 @@ from dataclasses import replace
 from becket.core.placement.result import Cause
 from becket.core.plans.plan import Plan, Step
 from becket.core.plans.progress import Standing
-from becket.core.supervision.estimates import copied, estimate, remaining_us
+from becket.core.supervision.estimates import copied, estimate
 from tests.unit.core.supervision.scenes import RING, snapshot
 
 OLD = RING.configs[0].old
@@ -38,11 +38,3 @@ def test_what_is_copied_is_what_is_done_and_a_part_of_what_is_under_way() -> Non
     where = {0: Standing.DONE, 1: Standing.UNDER_WAY, 2: Standing.OPEN}
     assert copied(PLAN, made, where, snapshot(seen=tuple(seen))) == 230
     assert copied(PLAN, made, {}, snapshot()) == 0
-
-
-def test_the_rest_takes_as_long_as_the_rate_says() -> None:
-    made = estimate(PLAN, snapshot())
-    assert remaining_us(made, 100, made.made_us + 5_000_000) == 10_000_000
-    assert remaining_us(made, 0, made.made_us + 5_000_000) is None
-    assert remaining_us(made, 100, made.made_us) is None
-    assert remaining_us(made, 400, made.made_us + 1) == 0

@@ -75,8 +75,20 @@ def test_a_place_that_moved_changes_its_member() -> None:
     places = [*snapshot().wished]
     places[2] = replace(places[2], zone="elsewhere", weight=7)
     found = changes(snapshot(wished=tuple(places)))
-    moved = replace(RING.by_disk["disk-2"], zone="elsewhere", weight=7)
+    # Its weight is not the place's to say: plans change it.
+    moved = replace(RING.by_disk["disk-2"], zone="elsewhere")
     assert found.wishes == (PutMember(moved),)
+
+
+def test_another_disk_takes_over_the_weight_of_its_name() -> None:
+    light = RING.with_members(
+        [replace(m, weight=7) if m.name == "m-4" else m for m in RING.members]
+    )
+    gone = replace(light.by_disk["disk-4"], state=MemberState.GONE)
+    ring = light.with_members([*light.members[:4], gone])
+    seen = (*without(snapshot().seen, "m-4"), Seen("m-4", "disk-new", at_us=2))
+    found = changes(snapshot(ring, wished=snapshot().wished, seen=seen))
+    assert PutMember(Member("disk-new", "m-4", gone.zone, gone.node, 7)) in found.wishes
 
 
 def test_a_lost_disk_is_given_up_and_the_new_one_joins_in_the_same_round() -> None:

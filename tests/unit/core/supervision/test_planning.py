@@ -206,7 +206,7 @@ def test_plans_that_nobody_knows() -> None:
 def test_a_proposal_is_for_one_ring_and_is_forgotten_in_time() -> None:
     planning, ring = balanced()
     fewer = [replace(m, state=MemberState.DRAINING) if m.name == "m-4" else m for m in ring.members]
-    proposal = planning.propose(Proposal(planning.plan_to(ring, fewer, "x"), ("disk-4",)))
+    proposal = planning.propose(Proposal(planning.plan_to(ring, fewer, "x"), (fewer[4],)))
     plan_id = proposal.plan.id
     assert planning.proposal_to_start(ring, plan_id) is proposal
     with pytest.raises(StalePlanError, match="ring_version"):
@@ -222,7 +222,7 @@ def test_a_proposal_is_for_one_ring_and_is_forgotten_in_time() -> None:
 def test_a_proposal_that_is_started_is_the_plan_under_way() -> None:
     planning, ring = balanced()
     fewer = [replace(m, state=MemberState.DRAINING) if m.name == "m-4" else m for m in ring.members]
-    proposal = planning.propose(Proposal(planning.plan_to(ring, fewer, "x"), ("disk-4",)))
+    proposal = planning.propose(Proposal(planning.plan_to(ring, fewer, "x"), (fewer[4],)))
     draining = ring.with_members(fewer).succeeding(ring)
     planning.start(draining, proposal)
     ring = run(planning, draining)
@@ -294,16 +294,18 @@ def test_a_pause_survives_the_process() -> None:
     assert planning.note == ""
     planning.step(JOINED, [], freeze=Freeze.NONE)
     assert planning.current is not None
-    planning.pause(planning.current.id)
-    assert planning.note == "paused"
+    plan_id = planning.current.id
+    planning.pause(plan_id)
+    assert planning.note.startswith("paused ")
     other = Planning(PlanLimits())
     other.take_note(planning.note)
-    assert other.note == "paused", "nothing is forgotten before the first round"
+    assert other.note == planning.note, "nothing is forgotten before the first round"
     assert other.step(JOINED, [], freeze=Freeze.NONE).wishes == ()
     assert other.current is not None
     assert other.current.state is PlanState.PAUSED
-    other.resume(other.current.id)
-    assert other.note == ""
+    assert other.current.id == plan_id
+    other.resume(plan_id)
+    assert other.note.startswith(f"running {other.note.split()[1]} {plan_id}")
     assert other.step(JOINED, [], freeze=Freeze.NONE).wishes
 
 
@@ -332,7 +334,7 @@ def test_a_cancel_survives_the_process_until_the_members_change() -> None:
     assert other.note == note
     again = ring.with_members([*ring.members, Member("disk-6", "m-6", "z0", "node-6")])
     assert other.step(again, [], freeze=Freeze.NONE).wishes
-    assert other.note == ""
+    assert other.note.startswith("running ")
 
 
 def test_a_cancel_for_other_members_means_nothing() -> None:
@@ -340,6 +342,59 @@ def test_a_cancel_for_other_members_means_nothing() -> None:
     other.take_note("cancelled 0123456789abcdef")
     assert other.step(JOINED, [], freeze=Freeze.NONE).wishes == ()
     assert other.step(JOINED, [], freeze=Freeze.NONE).wishes
-    assert other.note == ""
+    assert other.note.startswith("running ")
+    other = Planning(PlanLimits())
     other.take_note("no word of ours")
     assert other.note == ""
+
+
+def test_another_process_goes_on_with_a_plan_under_its_name() -> None:
+    planning, ring, plan = started()
+    progress = planning.step(ring, certificates(ring), freeze=Freeze.NONE)
+    ring = written(ring, progress.wishes)
+    other = Planning(PlanLimits(partitions=2, copies_per_member=2))
+    other.take_note(planning.note)
+    other.step(ring, [], freeze=Freeze.NONE)
+    assert other.current is not None
+    assert other.current.id == plan.id
+    assert other.current.earlier_steps > 0
+    assert other.current.earlier_steps + len(other.current.steps) == len(plan.steps)
+    again = Planning(PlanLimits(partitions=2, copies_per_member=2))
+    again.take_note(other.note)
+    ring = run(again, ring)
+    assert again.ended[plan.id].is_done
+    assert again.note == ""
+
+
+def test_a_second_plan_while_one_is_under_way_is_refused() -> None:
+    planning, ring, plan = started()
+    lighter = [replace(m, weight=50) if m.name == "m-1" else m for m in ring.members]
+    proposal = planning.propose(Proposal(planning.plan_to(ring, lighter, "x"), (lighter[1],)))
+    with pytest.raises(GiveUpError, match=f"becket plan cancel {plan.id}"):
+        planning.proposal_to_start(ring, proposal.plan.id)
+    ring = run(planning, ring)
+    with pytest.raises(StalePlanError, match="make a new plan"):
+        planning.proposal_to_start(ring, proposal.plan.id)
+
+
+def test_of_two_that_start_plans_at_once_the_second_is_refused() -> None:
+    planning, ring = balanced()
+    members = [
+        [replace(m, weight=50) if m.name == name else m for m in ring.members]
+        for name in ("m-1", "m-2")
+    ]
+    one, two = (
+        planning.propose(Proposal(planning.plan_to(ring, each, "x"), (each[1],)))
+        for each in members
+    )
+    planning.start(ring.with_members(members[0]), one)
+    with pytest.raises(GiveUpError, match=one.plan.id):
+        planning.start(ring.with_members(members[0]), two)
+
+
+def test_a_plan_that_is_only_shown_is_not_started() -> None:
+    planning, ring = balanced()
+    plan = planning.plan_to(ring, ring.members, "x")
+    planning.propose(Proposal(plan, only_shown="because"))
+    with pytest.raises(GiveUpError, match="can only be shown: because"):
+        planning.proposal_to_start(ring, plan.id)

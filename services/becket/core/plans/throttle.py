@@ -1,0 +1,151 @@
+"""How much may be under way at once, so that whoever works with the cluster does not notice.
+
+Owns one budget: additive increase, halved when the foreground suffers (DESIGN section 5; the rule
+is that of congestion control, Chiu and Jain 1989). Must not measure or read clocks: latencies are
+what members report, time is an argument.
+
+Theory of operation. The budget is a number of partitions whose change may be under way. While the
+foreground's p99 is within its limit, it rises by one each interval; when p99 passes the limit, it
+is halved, and not again before what the halving changed can be seen. A budget below one means: one
+at a time, and so long a pause from begin to begin that on average less than one begins in each
+interval. It never reaches 0, so a plan always ends. Without foreground there is nobody to disturb,
+and everything that the limits of plans allow may be under way.
+
+The limit is the one that was set, or it follows from how things were before: a factor over the p99
+that was steady while nothing moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from becket.core.errors import InvalidInputError
+
+_SMOOTHING = 0.2
+
+
+class Foreground(NamedTuple):
+    """What people and programs feel: p99 of operations, of the slowest member, and how many."""
+
+    p99_us: int
+    operations: int
+
+
+@dataclass(frozen=True)
+class ThrottleSettings:
+    """How budgets move. Each field is checked on its own; see the head of this file."""
+
+    interval_ms: int = 500
+    """The budget rises by one each interval."""
+    settle_ms: int = 2500
+    """After a halving the next one comes no sooner: a report covers the last two seconds."""
+    first: int = 4
+    """The budget at the beginning, with foreground."""
+    least_percent: int = 10
+    """The smallest budget, in hundredths of a partition."""
+    p99_limit_ms: int = 0
+    """The foreground's p99 may be so long; 0: a factor over what was steady before."""
+    p99_percent: int = 120
+    """That factor, in hundredths."""
+    p99_floor_ms: int = 2
+    """A shorter p99 is never too long."""
+    p99_unknown_ms: int = 50
+    """The limit while nobody knows what was steady: a supervisor that begins amid a plan."""
+    least_operations: int = 50
+    """A member that answered fewer in two seconds says nothing of a p99."""
+
+    def __post_init__(self) -> None:
+        """Raise InvalidInputError naming a field that cannot be."""
+        for field, least, most in (
+            ("interval_ms", 10, 600_000),
+            ("settle_ms", 0, 600_000),
+            ("first", 1, 100_000),
+            ("least_percent", 1, 100),
+            ("p99_limit_ms", 0, 600_000),
+            ("p99_percent", 101, 10_000),
+            ("p99_floor_ms", 0, 600_000),
+            ("p99_unknown_ms", 1, 600_000),
+            ("least_operations", 1, 1_000_000),
+        ):
+            if not least <= getattr(self, field) <= most:
+                raise InvalidInputError(field, f"must be in {least}..{most}")
+
+
+class Steady:
+    """What p99 was while nothing moved, smoothed; and the limit that follows from it."""
+
+    def __init__(self, settings: ThrottleSettings) -> None:
+        self._settings = settings
+        self._next_us = 0
+        self.p99_us: int | None = None
+
+    def note(self, now_us: int, foreground: Foreground | None, *, is_calm: bool) -> None:
+        """Learn from this moment, if nothing moves."""
+        if not is_calm:
+            # What was disturbed until now is still in the next reports.
+            self._next_us = now_us + self._settings.settle_ms * 1000
+        elif foreground is not None and now_us >= self._next_us:
+            self._next_us = now_us + self._settings.interval_ms * 1000
+            known = self.p99_us
+            new = foreground.p99_us
+            self.p99_us = new if known is None else known + round(_SMOOTHING * (new - known))
+
+    @property
+    def limit_us(self) -> int:
+        """How long p99 may be."""
+        settings = self._settings
+        if settings.p99_limit_ms:
+            return settings.p99_limit_ms * 1000
+        if self.p99_us is None:
+            return settings.p99_unknown_ms * 1000
+        return max(settings.p99_floor_ms * 1000, self.p99_us * settings.p99_percent // 100)
+
+
+class Throttle:
+    """One budget; ``most`` is what the limits of plans allow."""
+
+    def __init__(self, settings: ThrottleSettings, most: int) -> None:
+        self._settings = settings
+        self._most = most
+        self.budget = float(most)
+        """Partitions that may be under way at once; below 1: see the head of this file."""
+        self.halvings = 0
+        """How often it was halved."""
+        self._is_alone = True
+        self._raise_us = 0
+        self._halve_us = 0
+        self._begin_us = 0
+
+    def note(self, now_us: int, foreground: Foreground | None, limit_us: int) -> None:
+        """What the foreground feels now, while something moves."""
+        settings = self._settings
+        if foreground is None:
+            self.budget, self._is_alone = float(self._most), True
+            return
+        if self._is_alone:
+            self._is_alone = False
+            self.budget = float(min(self._most, settings.first))
+            self._raise_us = now_us + settings.interval_ms * 1000
+        if foreground.p99_us > limit_us:
+            if now_us >= self._halve_us:
+                halved = max(settings.least_percent / 100, self.budget / 2)
+                self.halvings += halved < self.budget
+                self.budget = halved
+                self._halve_us = now_us + settings.settle_ms * 1000
+            self._raise_us = now_us + settings.interval_ms * 1000
+        elif now_us >= self._raise_us:
+            more = self.budget + 1 if self.budget >= 1 else min(1.0, self.budget * 2)
+            self.budget = min(float(self._most), more)
+            self._raise_us = now_us + settings.interval_ms * 1000
+
+    def begun(self, now_us: int) -> None:
+        """Something begins now."""
+        if self.budget < 1:
+            self._begin_us = now_us + int(self._settings.interval_ms * 1000 / self.budget)
+
+    def room(self, now_us: int) -> int:
+        """So many partitions may be under way; 0: nothing may begin at this moment."""
+        if self.budget >= 1:
+            return int(self.budget)
+        return 1 if now_us >= self._begin_us else 0

@@ -1,0 +1,110 @@
+"""Budgets rise by one an interval, are halved when the foreground suffers, and never end a plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from becket.core.errors import InvalidInputError
+from becket.core.plans.throttle import Foreground, Steady, Throttle, ThrottleSettings
+
+SETTINGS = ThrottleSettings(interval_ms=500, settle_ms=1000, first=4, least_percent=25)
+LIMIT_US = 10_000
+FAST, SLOW = Foreground(9_000, 1000), Foreground(10_001, 1000)
+
+TABLE = (
+    # at (ms), what is felt, the budget after it
+    (0, FAST, 4.0),
+    (499, FAST, 4.0),
+    (500, FAST, 5.0),
+    (900, FAST, 5.0),
+    (1000, FAST, 6.0),
+    (1100, SLOW, 3.0),
+    (1600, SLOW, 3.0),  # what the halving changed cannot be seen yet
+    (2000, FAST, 3.0),  # and after it was slow a whole interval has to pass
+    (2100, FAST, 4.0),
+    (2200, SLOW, 2.0),
+    (3200, SLOW, 1.0),
+    (4200, SLOW, 0.5),
+    (5200, SLOW, 0.25),
+    (6200, SLOW, 0.25),  # the least
+    (6700, FAST, 0.5),
+    (7200, FAST, 1.0),
+    (7700, FAST, 2.0),
+    (7750, None, 8.0),  # nobody calls: all that the limits allow
+    (7800, FAST, 4.0),  # somebody does: from the first budget on
+    (9999, FAST, 5.0),
+    (10499, FAST, 6.0),
+    (10999, FAST, 7.0),
+    (11499, FAST, 8.0),
+    (11999, FAST, 8.0),  # the most
+)
+
+
+def test_the_budget_over_time() -> None:
+    throttle = Throttle(SETTINGS, 8)
+    assert throttle.budget == 8.0
+    for at_ms, felt, budget in TABLE:
+        throttle.note(at_ms * 1000, felt, LIMIT_US)
+        assert (at_ms, throttle.budget) == (at_ms, budget)
+    assert throttle.halvings == 5
+
+
+@pytest.mark.parametrize(("budget", "pause_ms"), [(0.5, 1000), (0.25, 2000)])
+def test_below_one_there_is_a_pause_from_begin_to_begin(budget: float, pause_ms: int) -> None:
+    throttle = Throttle(SETTINGS, 8)
+    throttle.budget = budget
+    assert throttle.room(0) == 1
+    throttle.begun(0)
+    assert throttle.room(pause_ms * 1000 - 1) == 0
+    assert throttle.room(pause_ms * 1000) == 1
+
+
+def test_from_one_on_it_is_a_number_of_partitions() -> None:
+    throttle = Throttle(SETTINGS, 8)
+    throttle.budget = 2.5
+    throttle.begun(0)
+    assert throttle.room(0) == 2
+
+
+def test_the_limit_follows_from_what_was_steady_while_nothing_moved() -> None:
+    steady = Steady(replace(SETTINGS, p99_percent=125, p99_floor_ms=2, p99_unknown_ms=50))
+    assert steady.limit_us == 50_000
+    steady.note(0, None, is_calm=True)
+    assert steady.limit_us == 50_000, "who is silent tells nothing"
+    steady.note(0, Foreground(8_000, 100), is_calm=True)
+    assert steady.limit_us == 10_000
+    steady.note(499_000, Foreground(80_000, 100), is_calm=True)
+    assert steady.limit_us == 10_000, "one look an interval"
+    steady.note(500_000, Foreground(13_000, 100), is_calm=True)
+    assert steady.p99_us == 9_000
+    for at_ms in range(1000, 5000, 100):
+        steady.note(at_ms * 1000, Foreground(80_000, 100), is_calm=False)
+    steady.note(5_000_000, Foreground(80_000, 100), is_calm=True)
+    assert steady.p99_us == 9_000, "what was disturbed is still in the reports"
+    steady.note(5_900_000, Foreground(9_000, 100), is_calm=True)
+    assert steady.p99_us == 9_000
+    calm = Steady(replace(SETTINGS, p99_floor_ms=2))
+    calm.note(0, Foreground(300, 100), is_calm=True)
+    assert calm.limit_us == 2_000, "nobody minds less than that"
+
+
+def test_a_limit_that_was_set_is_the_limit() -> None:
+    steady = Steady(replace(SETTINGS, p99_limit_ms=7))
+    steady.note(0, Foreground(90_000, 100), is_calm=True)
+    assert steady.limit_us == 7_000
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("interval_ms", "settle_ms", "first", "least_percent", "p99_limit_ms"),
+        *("p99_percent", "p99_floor_ms", "p99_unknown_ms", "least_operations"),
+    ],
+)
+@pytest.mark.parametrize("value", [-1, 1_000_001])
+def test_settings_out_of_their_limits(field: str, value: int) -> None:
+    with pytest.raises(InvalidInputError, match="must be in") as caught:
+        replace(SETTINGS, **{field: value})
+    assert caught.value.field == field

@@ -1,0 +1,138 @@
+"""Two budgets, and a rest between plans."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from becket.core.errors import InvalidInputError
+from becket.core.plans.progress import Pace, PlanLimits
+from becket.core.plans.throttle import ThrottleSettings
+from becket.core.plans.wishes import Begin
+from becket.core.ring.members import Member, MemberState
+from becket.core.ring.ring import Ring
+from becket.core.supervision.pacing import Pacer, PacingSettings
+from becket.core.supervision.planning import Freeze, Planning
+from becket.core.supervision.snapshot import Snapshot
+from tests.unit.core.supervision.scenes import RING, snapshot
+
+SETTINGS = PacingSettings(
+    ThrottleSettings(interval_ms=100, settle_ms=200, first=2, least_operations=10),
+    restoring_least=3,
+    rest_ms=1000,
+    longest_rest_ms=5000,
+)
+JOINED = RING.with_members([*RING.members, Member("disk-5", "m-5", "z0", "node-5")])
+
+
+def at(ms: int, ring: Ring = RING, p99_ms: int = 0, operations: int = 100) -> Snapshot:
+    shot = snapshot(ring, now_us=ms * 1000)
+    seen = tuple(
+        replace(each, p99_us=p99_ms * 1000, operations=operations if p99_ms else 0)
+        for each in shot.seen
+    )
+    return replace(shot, seen=seen)
+
+
+def planned(ring: Ring = JOINED) -> Planning:
+    planning = Planning(PlanLimits())
+    planning.step(ring, [], freeze=Freeze.NONE)
+    assert planning.current is not None
+    return planning
+
+
+def test_without_foreground_the_limits_alone_hold() -> None:
+    pacer = Pacer(SETTINGS, 64)
+    pace = pacer.pace(at(0), planned())
+    assert (pace.restoring, pace.moving, pace.is_resting) == (64, 64, False)
+    hardly = pacer.pace(at(1, p99_ms=500, operations=9), planned())
+    assert hardly.moving == 64, "nine calls are no p99"
+
+
+def test_moves_give_way_and_missing_copies_less_so() -> None:
+    pacer, idle = Pacer(SETTINGS, 64), Planning(PlanLimits())
+    for ms in range(0, 1000, 100):
+        pacer.pace(at(ms, p99_ms=10), idle)
+    assert pacer.view.steady_us == 10_000
+    assert pacer.view.limit_us == 12_000
+    planning = planned()
+    assert pacer.pace(at(1000, p99_ms=10), planning).moving == 2
+    assert pacer.pace(at(1100, p99_ms=10), planning).moving == 3
+    pace = pacer.pace(at(1100, p99_ms=10), planning)
+    for ms in range(1200, 5000, 100):
+        pace = pacer.pace(at(ms, p99_ms=13), planning)
+    assert pacer.view.moving == 0.1
+    assert pace.restoring == 3
+    assert pacer.view.halvings > 3
+    assert pace.moving == 1
+    pacer.note_wishes(5_000_000, (Begin(0, 1, ("a",)),))
+    assert pacer.pace(at(5001, p99_ms=13), planning).moving == 0
+    assert pacer.pace(at(6000, p99_ms=13), planning).moving == 1
+    assert pacer.view.steady_us == 10_000, "what a plan does is not how things are"
+
+
+def test_a_rest_follows_a_plan_and_doubles_with_those_that_end_before_their_end() -> None:
+    pacer, planning = Pacer(SETTINGS, 64), planned()
+    pacer.pace(at(0), planning)
+    rests = []
+    for undone in range(1, 5):
+        planning.ends = (0, undone)
+        pacer.pace(at(10_000 * undone), planning)
+        rests.append(pacer.view.rest_us // 1000)
+        assert pacer.pace(at(10_000 * undone + 6000), planning).is_resting is False
+    assert rests == [2000, 4000, 5000, 5000]
+    planning.ends = (1, 4)
+    assert pacer.pace(at(90_000), planning).is_resting
+    assert pacer.view.rest_us == 1_000_000
+
+
+def test_a_rest_holds_up_load_only() -> None:
+    pacer, idle = Pacer(SETTINGS, 64), Planning(PlanLimits())
+    pacer.pace(at(0), idle)
+    idle.ends = (1, 0)
+    pace = pacer.pace(at(10), idle)
+    assert pace.is_resting
+    balance = Planning(PlanLimits())
+    assert balance.step(JOINED, [], freeze=Freeze.NONE, pace=pace).wishes == ()
+    drained = RING.with_members([replace(RING.members[0], state=MemberState.DRAINING)])
+    drained = RING.with_members([*drained.members, *RING.members[1:]])
+    for state in (MemberState.DRAINING, MemberState.GONE):
+        table = [replace(RING.members[0], state=state), *RING.members[1:]]
+        other = Planning(PlanLimits())
+        found = other.step(RING.with_members(table), [], freeze=Freeze.NONE, pace=pace)
+        assert any(isinstance(wish, Begin) for wish in found.wishes), state
+
+
+def test_missing_copies_come_before_moves_and_each_kind_has_its_pace() -> None:
+    table = [
+        replace(RING.members[0], state=MemberState.GONE),
+        replace(RING.members[1], state=MemberState.DRAINING),
+        *RING.members[2:],
+        *(Member(f"disk-{i}", f"m-{i}", "z0", f"node-{i}") for i in (5, 6)),
+    ]
+    ring = RING.with_members(table)
+    urgent = {"QUORUM", "COPIES"}
+    for most, moves in ((4, 0), (64, 1)):
+        planning = Planning(PlanLimits(partitions=most, copies_per_member=64))
+        found = planning.step(ring, [], freeze=Freeze.NONE, pace=Pace(restoring=1, moving=1))
+        plan = planning.current
+        assert plan is not None
+        causes = {step.partition: step.cause.name for step in plan.steps}
+        begun = [causes[wish.partition] for wish in found.wishes if isinstance(wish, Begin)]
+        assert len(begun) >= 4
+        assert sum(cause not in urgent for cause in begun) == moves, "after all that is missing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"restoring_least": 0}, "restoring_least"),
+        ({"rest_ms": -1}, "rest_ms"),
+        ({"rest_ms": 10, "longest_rest_ms": 9}, "longest_rest_ms"),
+    ],
+)
+def test_settings_that_cannot_be(changes: dict[str, int], field: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        PacingSettings(**changes)  # type: ignore[arg-type]  # each is a number
+    assert caught.value.field == field

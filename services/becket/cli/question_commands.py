@@ -34,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("members")(members)
     app.command("status")(status)
     app.command("top")(top)
+    app.command("availability")(availability)
     app.command("version")(version)
 
 
@@ -121,10 +122,14 @@ def ring_explain(
     key: KeyArgument,
     *,
     joining: Annotated[
-        int, typer.Option(help="What if so many members joined.", min=0, max=1000)
+        int,
+        typer.Option(
+            "--with", "--joining", help="What if so many members joined.", min=0, max=1000
+        ),
     ] = 0,
     leaving: Annotated[
-        list[str] | None, typer.Option(help="What if this member left; may be repeated.")
+        list[str] | None,
+        typer.Option("--without", "--leaving", help="What if this member left; may be repeated."),
     ] = None,
     key_encoding: KeyEncoding = Encoding.UTF8,
     target: Target = DEFAULT_TARGET,
@@ -198,6 +203,62 @@ def top(
     with contextlib.suppress(KeyboardInterrupt):
         asked(look_once if once else lambda services: live(services, every_s), target, timeout)
     return Exit.DONE
+
+
+@reporting
+def availability(
+    *,
+    member_fails: Annotated[
+        str, typer.Option(help="A member fails once in so long, on average.")
+    ] = "30d",
+    member_repair: Annotated[
+        str, typer.Option(help="It is then away for so long, on average.")
+    ] = "10m",
+    zone_fails: Annotated[
+        str, typer.Option(help="A zone fails once in so long; 'never': it does not.")
+    ] = "365d",
+    zone_repair: Annotated[str, typer.Option(help="It is then away for so long.")] = "1h",
+    draws: Annotated[
+        int, typer.Option(help="So often the simulation draws.", min=2, max=10_000_000)
+    ] = 100_000,
+    seed: Annotated[int, typer.Option(help="Of the simulation.")] = 1,
+    target: Target = DEFAULT_TARGET,
+    timeout: Timeout = TIMEOUT,
+    output: Output = Form.TABLE,
+) -> None:
+    """How likely it is that a partition loses its majority, by a model and by simulation."""
+    from becket.cli import availability as model
+    from becket.cli.rings import ring
+    from becket.core.availability import Failing
+
+    def failing(fails: str, repair: str, which: str) -> Failing:
+        between_h = 0.0 if fails == "never" else seconds(fails, f"--{which}-fails") / 3600
+        return Failing(between_h, seconds(repair, f"--{which}-repair") / 3600)
+
+    assumed = model.Assumed(
+        failing(member_fails, member_repair, "member"),
+        failing(zone_fails, zone_repair, "zone"),
+        draws,
+        seed,
+    )
+    found = model.availability(asked(ring, target, timeout), assumed)
+    if output is Form.JSON:
+        print_json(found)
+        return
+    for line in model.lines(found):
+        write_line(line)
+    print_table(
+        ("REPLICAS BY ZONE", "PARTITIONS", "NO MAJORITY", "MIN/YEAR"),
+        [
+            (
+                " ".join(str(count) for count in row["replicas_by_zone"]),
+                row["partitions"],
+                f"{row['lost_probability']:.3g}",
+                f"{row['minutes_per_year']:.3f}",
+            )
+            for row in found["shapes"]
+        ],
+    )
 
 
 @reporting

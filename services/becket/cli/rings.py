@@ -82,10 +82,13 @@ async def explain(
     request = ring_pb2.ExplainRequest(key=key, leaving=leaving)
     if joining:
         ring = await services.ask(services.ring.GetRing, ring_pb2.GetRingRequest())
-        request.joining.extend(
-            types_pb2.Member(name=name)
-            for name in new_names([member.name for member in ring.ring.members], joining)
-        )
+        members = ring.ring.members
+        zones = Counter(m.zone for m in members if m.state != types_pb2.MEMBER_STATE_GONE)
+        for name in new_names([member.name for member in members], joining):
+            # Whoever starts members deals them out over the zones.
+            zone = min(sorted(zones), key=lambda each: zones[each], default="")
+            zones[zone] += 1
+            request.joining.add(name=name, zone=zone)
     found = await services.ask(services.ring.Explain, request)
     return ExplainRow(
         slot=found.slot,

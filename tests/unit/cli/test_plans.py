@@ -182,6 +182,10 @@ def test_a_plan_is_steered(run: Run, target: str, supervisor: Supervisor) -> Non
 
 
 def test_a_plan_that_is_refused_says_why(run: Run, target: str, supervisor: Supervisor) -> None:
+    supervisor.refuses = "plan plan-3-x is running: end it by `becket plan cancel plan-3-x`"
+    result = run("plan", "apply", "plan-7-abc", "--target", target)
+    assert result.exit_code == 3
+    assert "becket plan cancel plan-3-x" in result.stderr
     result = run("plan", "apply", "plan-x", "--target", target)
     assert (result.exit_code, "no plan 'plan-x'" in result.stderr) == (7, True)
     result = run("plan", "pause", "--target", target)

@@ -14,15 +14,22 @@ replacement plus the time of a copy). It is a bound for orientation, not a promi
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, isfinite, sqrt
+from typing import Protocol
 
 from becket.core.errors import InvalidInputError
 
 HOURS_PER_YEAR = 8766.0
+
+
+class Chance(Protocol):
+    """A seeded generator such as ``random.Random``."""
+
+    def random(self) -> float:
+        """A number, 0 to below 1, each as likely as any other."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def simulate(
     partitions: Sequence[Sequence[str]],
     zone_of: Mapping[str, str],
     failing: tuple[Failing, Failing],
-    rng: random.Random,
+    rng: Chance,
     draws: int,
 ) -> Simulated:
     """Draw who is down, ``draws`` times, and look at every partition.

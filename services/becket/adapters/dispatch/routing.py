@@ -132,7 +132,7 @@ class Routes:
     def relaxed(self, partition: int, tried: Collection[Disk]) -> Way | None:
         """The better of two replicas for a relaxed read; the coordinator where none is left.
 
-        Better is what has less in flight x latency, by weight (DESIGN section 9). Replicas in this
+        Two are drawn by weight, and the one with less in flight x latency wins (DESIGN section 9). Replicas in this
         process's zone go before others, unless an answer would take ``ZONE_FACTOR`` times as long.
         """
         epoch = self.epoch(partition)
@@ -158,7 +158,8 @@ class Routes:
         """Of two that are drawn by weight the one that will probably answer first."""
         if len(ways) > 2:
             ways = self._two_of(ways)
-        return min(ways, key=self._cost)
+        # The weight has had its say in the draw: what it rests on is in the cost once more.
+        return min(ways, key=_cost)
 
     def _two_of(self, ways: list[Way]) -> list[Way]:
         left, drawn = list(ways), []
@@ -174,9 +175,6 @@ class Routes:
 
     def _weight(self, way: Way) -> float:
         return max(self.weights.get(way.disk, 1.0), LEAST_WEIGHT)
-
-    def _cost(self, way: Way) -> float:
-        return way.lane.cost() / self._weight(way)
 
     def _burden(self, way: Way) -> float:
         """Like the cost, but a lane that is not used does not seem to become faster by that."""
@@ -194,3 +192,7 @@ class Routes:
         if gone:
             self.forget()
         return [self.lanes.pop(address) for address in gone]
+
+
+def _cost(way: Way) -> float:
+    return way.lane.cost()

@@ -132,8 +132,9 @@ class Routes:
     def relaxed(self, partition: int, tried: Collection[Disk]) -> Way | None:
         """The better of two replicas for a relaxed read; the coordinator where none is left.
 
-        Two are drawn by weight, and the one with less in flight x latency wins (DESIGN section 9). Replicas in this
-        process's zone go before others, unless an answer would take ``ZONE_FACTOR`` times as long.
+        Two are drawn by weight, and the one with less in flight x latency wins (DESIGN section 9).
+        Replicas in this process's zone go before others, unless an answer would take
+        ``ZONE_FACTOR`` times as long there.
         """
         epoch = self.epoch(partition)
         ways = []

@@ -28,43 +28,53 @@ def add_to(app: typer.Typer) -> None:
     app.command("bench")(bench)
 
 
+MixName = Annotated[
+    str, typer.Option(help=f"What is done: {', '.join(MIXES)}; a to f are those of YCSB.")
+]
+Distribution = Annotated[
+    Shape | None, typer.Option(help="How keys are chosen.", show_default="the mix's own")
+]
+Keys = Annotated[int, typer.Option(help="So many keys.", min=1, max=100_000_000)]
+Size = Annotated[int, typer.Option(help="The size of a value.", min=0, max=VALUE_BYTES)]
+InFlight = Annotated[
+    int, typer.Option(help="So many calls at once; with --rate at most so many.", min=1)
+]
+Rate = Annotated[
+    float, typer.Option(help="An open loop of so many calls a second; 0: a closed one.", min=0)
+]
+PerCall = Annotated[
+    int, typer.Option(help="Operations in one call: get, put, load.", min=1, max=1000)
+]
+Duration = Annotated[str, typer.Option(help="How long: seconds, or 1m.")]
+WarmUp = Annotated[str, typer.Option(help="Before that, not counted.")]
+Load = Annotated[bool, typer.Option(help="Write every key first.")]
+Stock = Annotated[
+    bool, typer.Option("--stock", help="Unary gRPC calls to the target, as other languages do.")
+]
+Seed = Annotated[int, typer.Option(help="The same seed asks for the same keys.")]
+Report = Annotated[Path | None, typer.Option(help="Write all figures to this file (JSON).")]
+Plot = Annotated[
+    Path | None, typer.Option(help="Draw the percentiles into this file: .png, .svg, .pdf.")
+]
+
+
 @reporting
 def bench(
     *,
-    mix: Annotated[
-        str,
-        typer.Option(help=f"What is done: {', '.join(MIXES)}; a to f are those of YCSB."),
-    ] = "mixed",
-    distribution: Annotated[
-        Shape | None, typer.Option(help="How keys are chosen.", show_default="the mix's own")
-    ] = None,
-    keys: Annotated[int, typer.Option(help="So many keys.", min=1, max=100_000_000)] = 10_000,
-    value_bytes: Annotated[
-        int, typer.Option(help="The size of a value.", min=0, max=VALUE_BYTES)
-    ] = 100,
-    in_flight: Annotated[
-        int, typer.Option(help="So many calls at once; with --rate at most so many.", min=1)
-    ] = 64,
-    rate: Annotated[
-        float,
-        typer.Option(help="An open loop of so many calls a second; 0: a closed one.", min=0),
-    ] = 0,
-    batch: Annotated[
-        int, typer.Option(help="Operations in one call: get, put, load.", min=1, max=1000)
-    ] = 1,
-    duration: Annotated[str, typer.Option(help="How long: seconds, or 1m.")] = "10s",
-    warm_up: Annotated[str, typer.Option(help="Before that, not counted.")] = "1s",
-    load: Annotated[bool, typer.Option(help="Write every key first.")] = True,
-    stock: Annotated[
-        bool, typer.Option("--stock", help="Unary gRPC calls to the target, as other languages do.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="The same seed asks for the same keys.")] = 1,
-    report: Annotated[
-        Path | None, typer.Option(help="Write all figures to this file (JSON).")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw the percentiles into this file: .png, .svg, .pdf.")
-    ] = None,
+    mix: MixName = "mixed",
+    distribution: Distribution = None,
+    keys: Keys = 10_000,
+    value_bytes: Size = 100,
+    in_flight: InFlight = 64,
+    rate: Rate = 0,
+    batch: PerCall = 1,
+    duration: Duration = "10s",
+    warm_up: WarmUp = "1s",
+    load: Load = True,
+    stock: Stock = False,
+    seed: Seed = 1,
+    report: Report = None,
+    plot: Plot = None,
     target: Target = DEFAULT_TARGET,
     routing: Route = Routing.AUTO,
     timeout: Timeout = "5",

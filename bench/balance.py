@@ -123,7 +123,7 @@ async def reading(
 @contextmanager
 def slowed(pid: int) -> Iterator[None]:
     """A process that gets a quarter of the time."""
-    with subprocess.Popen([sys.executable, "-c", SLOWED, str(pid)]) as process:  # noqa: S603
+    with subprocess.Popen([sys.executable, "-c", SLOWED, str(pid)]) as process:
         try:
             yield
         finally:

@@ -230,7 +230,7 @@ class _Batch:
         for place, item in enumerate(self._parsed):
             partition = self._partitions[place]
             if item.operation is GET:
-                note_read(item.key)
+                note_read(item.key, item.reads)
             if item.staleness_us >= 0 and self._read_relaxed(place, partition, item):
                 continue
             is_write = item.operation.kind is not Kind.GET

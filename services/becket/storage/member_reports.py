@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from becket.adapters import clocks
+from becket.adapters.engines.damage import Damage
 from becket.adapters.rpc.rings import epoch_to_proto
 from becket.api.v1 import replica_pb2 as pb
 from becket.core.ring.config import Disk
 from becket.storage.hellos import Hellos
+from becket.storage.load import LoadMeasure
 from becket.storage.shell import Shell
 
 GATHER_S = 0.005
@@ -28,12 +30,18 @@ class MemberReports:
     """The reports of one member, for any number of watchers."""
 
     def __init__(
-        self, shell: Shell, hellos: Hellos, suspects: Callable[[], frozenset[Disk]], folder: Path
+        self,
+        shell: Shell,
+        hellos: Hellos,
+        suspects: Callable[[], frozenset[Disk]],
+        disk: tuple[Damage, Path],
+        measure: LoadMeasure,
     ) -> None:
         self._shell = shell
         self._hellos = hellos
         self._suspects = suspects
-        self._folder = folder
+        self._damage, self._folder = disk
+        self._measure = measure
         self._changed = asyncio.Event()
         self._stopped = False
         self._used_at_us = -USED_EVERY_US
@@ -70,7 +78,14 @@ class MemberReports:
             pid=os.getpid(),
             used_bytes=self._used(),
             total_bytes=space.total,
+            damaged_cells=self._damage.found,
+            mended_cells=self._damage.mended,
         )
+        figures = self._measure.look()
+        out.load.in_flight = figures.in_flight
+        out.load.operations_per_second = figures.rate
+        out.load.latency.FromNanoseconds(int(figures.latency_s * 1e9))
+        out.load.cpu_utilization = figures.cpu
         for certificate in self._shell.certificates.values():
             item = out.certificates.add(
                 partition=certificate.partition,

@@ -34,7 +34,7 @@ from becket.storage.hellos import Hellos
 from becket.storage.instruments import observe
 from becket.storage.key_value_service import KeyValueServicer
 from becket.storage.links import Links
-from becket.storage.load import LoadReports
+from becket.storage.load import LoadMeasure, LoadReports
 from becket.storage.member_reports import MemberReports
 from becket.storage.replica_service import ReplicaServicer
 from becket.storage.ring_keeper import RingKeeper
@@ -81,10 +81,16 @@ class StorageService:
         self._links = Links(self._hellos, self, self._beats, self._address_of)
         self._calls = Calls(self.shell, view, self.space, answer_bytes=settings.limits.batch_bytes)
         scans = Scans(self.shell, view, disk.cells, self._calls, settings.limits)
+        measure = LoadMeasure(self._calls, lambda: runtime.load.loop_wait_s)
         self._reports = MemberReports(
-            self.shell, self._hellos, lambda: self._beats.suspects, settings.data_folder
+            self.shell,
+            self._hellos,
+            lambda: self._beats.suspects,
+            (disk.cells.damage, settings.data_folder),
+            measure,
         )
-        self.load = LoadReports(identity, self._calls, settings.data_folder)
+        self.load = LoadReports(identity, self._calls, measure, settings.data_folder)
+        runtime.load.shares = lambda: {"disk": self.load.disk_used()}
         self._traces = Traces(runtime.tracer, commits)
         self._key_values = KeyValueServicer(
             self._calls,
@@ -99,7 +105,8 @@ class StorageService:
         self._wire()
 
     def _wire(self) -> None:
-        observe(self._runtime.meter, self.shell, self._calls, (self._links, self._keeper))
+        parts = (self._links, self._keeper, self._disk.cells.damage)
+        observe(self._runtime.meter, self.shell, self._calls, parts)
         self.shell.network = self._links
         self.shell.on_change = self._on_change
         self.shell.on_failure = self._fail

@@ -72,6 +72,7 @@ class Cycle:
             settings.plan,
             release_us=settings.release_s * 1_000_000,
             gather_us=settings.join_s * 1_000_000,
+            relief=settings.relief,
         )
         self.supervision = Supervision(
             decides,

@@ -205,6 +205,10 @@ class Lane:
             return self.latency.expected_us(self._clock.now_us())
         return (self.in_flight_operations + 1) * self.latency.mean_us
 
+    def burden(self) -> float:
+        """How long one more operation would take, by what was measured last, however long ago."""
+        return (self.in_flight_operations + 1) * self.latency.mean_us
+
     def put(self, parcel: Parcel, now_us: int) -> None:
         """Queue a parcel for the next batch.
 

@@ -106,10 +106,15 @@ class GetRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     MAX_STALENESS_FIELD_NUMBER: _builtins.int
+    ANSWERED_FROM_COPY_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
     """The key, 1 byte to 4 KiB."""
     consistency: Global___Consistency.ValueType
     """How fresh the answer must be; linearizable where unset."""
+    answered_from_copy: _builtins.int
+    """How many reads of this key the caller has answered from the copy of a hot key since it asked
+    last; for the counting of hot keys only. Up to 1,000,000; more counts as that.
+    """
     @_builtins.property
     def max_staleness(self) -> _duration_pb2.Duration:
         """For CONSISTENCY_BOUNDED: the age that is still good enough, over 0; 5 s where unset."""
@@ -120,10 +125,11 @@ class GetRequest(_message.Message):
         key: _builtins.bytes = ...,
         consistency: Global___Consistency.ValueType = ...,
         max_staleness: _duration_pb2.Duration | None = ...,
+        answered_from_copy: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["max_staleness", b"max_staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "key", b"key", "max_staleness", b"max_staleness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_from_copy", b"answered_from_copy", "consistency", b"consistency", "key", b"key", "max_staleness", b"max_staleness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,6 +6,7 @@ Becket's interfaces, version 1."""
 from becket.api.v1 import types_pb2 as _types_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -1237,12 +1238,19 @@ class WatchMemberResponse(_message.Message):
     PID_FIELD_NUMBER: _builtins.int
     USED_BYTES_FIELD_NUMBER: _builtins.int
     TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    DAMAGED_CELLS_FIELD_NUMBER: _builtins.int
+    MENDED_CELLS_FIELD_NUMBER: _builtins.int
     pid: _builtins.int
     """The process id on its machine."""
     used_bytes: _builtins.int
     """Bytes that its engine takes on the disk."""
     total_bytes: _builtins.int
     """Bytes that its disk holds in all."""
+    damaged_cells: _builtins.int
+    """Cells that were found damaged on its disk since it started."""
+    mended_cells: _builtins.int
+    """Of these, the ones that were written anew from other replicas."""
     @_builtins.property
     def hello(self) -> Global___Hello:
         """Who reports."""
@@ -1261,6 +1269,10 @@ class WatchMemberResponse(_message.Message):
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionReport]:
         """What the member coordinates."""
 
+    @_builtins.property
+    def load(self) -> Global___MemberLoad:
+        """How busy it is."""
+
     def __init__(
         self,
         *,
@@ -1271,14 +1283,53 @@ class WatchMemberResponse(_message.Message):
         pid: _builtins.int = ...,
         used_bytes: _builtins.int = ...,
         total_bytes: _builtins.int = ...,
+        load: Global___MemberLoad | None = ...,
+        damaged_cells: _builtins.int = ...,
+        mended_cells: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "hello", b"hello", "partitions", b"partitions", "pid", b"pid", "suspected_disk_ids", b"suspected_disk_ids", "total_bytes", b"total_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "damaged_cells", b"damaged_cells", "hello", b"hello", "load", b"load", "mended_cells", b"mended_cells", "partitions", b"partitions", "pid", b"pid", "suspected_disk_ids", b"suspected_disk_ids", "total_bytes", b"total_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchMemberResponse: _TypeAlias = WatchMemberResponse  # noqa: Y015
+
+@_typing.final
+class MemberLoad(_message.Message):
+    """How busy a member is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    OPERATIONS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    LATENCY_FIELD_NUMBER: _builtins.int
+    CPU_UTILIZATION_FIELD_NUMBER: _builtins.int
+    in_flight: _builtins.int
+    """Operations begun and not ended, at this moment."""
+    operations_per_second: _builtins.float
+    """Operations ended a second, smoothed over some seconds."""
+    cpu_utilization: _builtins.float
+    """The share of its processor time that is used, 0.0 to 1.0."""
+    @_builtins.property
+    def latency(self) -> _duration_pb2.Duration:
+        """The smoothed time of an operation, from when its event loop could have turned to it."""
+
+    def __init__(
+        self,
+        *,
+        in_flight: _builtins.int = ...,
+        operations_per_second: _builtins.float = ...,
+        latency: _duration_pb2.Duration | None = ...,
+        cpu_utilization: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latency", b"latency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_utilization", b"cpu_utilization", "in_flight", b"in_flight", "latency", b"latency", "operations_per_second", b"operations_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberLoad: _TypeAlias = MemberLoad  # noqa: Y015
 
 @_typing.final
 class Certificate(_message.Message):

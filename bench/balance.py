@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -137,7 +137,7 @@ def slowed(pid: int) -> Iterator[None]:
 
 async def loads(cluster: Cluster, seconds: float) -> dict[str, float]:
     """Operations a second of each member, by its own reports, as the mean over some seconds."""
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     rounds = 0
     until = time.perf_counter() + seconds
     async with grpc.aio.insecure_channel(cluster.address) as channel:
@@ -298,7 +298,11 @@ async def routers(seconds: float) -> None:
         await asyncio.sleep(2)
         target = "ipv4:" + ",".join(address for _, address, _ in made)
         with slowed(made[0][0]):
-            for policy in ({"round_robin": {}}, {"weighted_round_robin": weighted}):
+            policies: list[dict[str, object]] = [
+                {"round_robin": {}},
+                {"weighted_round_robin": weighted},
+            ]
+            for policy in policies:
                 (name,) = policy
                 config = json.dumps({"loadBalancingConfig": [policy]})
                 options = (("grpc.service_config", config), ("grpc.use_local_subchannel_pool", 1))

@@ -1,5 +1,8 @@
 """Probes at a fixed rate: how long keys stand still around a fault.
 
+While a fault is measured, the keys that it concerns are written every ``BEAT_S``, the others now
+and then: the machine is to be busy with the fault, not with looking at it.
+
 Owns the probe keys and the moments at which writes to them succeeded. Must not be part of the
 judged history. Invariant: a key has one write under way at most; the next begins at the next beat.
 """
@@ -8,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from becket.adapters.clocks import monotonic_us
 from becket.cli.readiness import trial_keys
@@ -19,7 +22,7 @@ from becket.core.histories.gaps import longest_gap_us
 MOST_KEYS = 32
 BEAT_S = 0.02
 REST_S = 0.25
-"""Between two beats while nothing is to be measured."""
+"""Between two writes to a key that is not measured now."""
 
 _KEPT = 8_192
 _TIMEOUT_S = 10.0
@@ -37,21 +40,27 @@ class Probes:
         self._successes: dict[bytes, deque[int]] = {key: deque(maxlen=_KEPT) for key in self.keys}
         self._under_way: set[asyncio.Task[None]] = set()
         self._busy: set[bytes] = set()
+        self._rest_us: dict[bytes, int] = {}
         self.errors = 0
         """How many probes ended without success."""
-        self.is_measuring = False
+        self.focus: Collection[bytes] = ()
+        """The keys that are measured now."""
 
     async def run(self) -> None:
         """Probe until it is cancelled."""
         try:
             while True:
+                now_us = monotonic_us()
                 for key in self.keys:
-                    if key not in self._busy:
+                    if key not in self._busy and (
+                        key in self.focus or now_us >= self._rest_us.get(key, 0)
+                    ):
+                        self._rest_us[key] = now_us + int(REST_S * 1e6)
                         self._busy.add(key)
                         task = asyncio.create_task(self._probe(key))
                         self._under_way.add(task)
                         task.add_done_callback(self._under_way.discard)
-                await asyncio.sleep(BEAT_S if self.is_measuring else REST_S)
+                await asyncio.sleep(BEAT_S)
         finally:
             for task in list(self._under_way):
                 task.cancel()

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from time import monotonic
 
 from becket.adapters import clocks
 from becket.adapters.engines.damage import Damage
@@ -22,6 +23,9 @@ from becket.storage.load import LoadMeasure
 from becket.storage.shell import Shell
 
 GATHER_S = 0.005
+PAUSE_S = 0.1
+"""Between two reports: each tells of every partition, and one that moves is not the last."""
+
 AT_LEAST_S = 0.5
 USED_EVERY_US = 2_000_000
 
@@ -62,12 +66,13 @@ class MemberReports:
         while not self._stopped:
             changed = self._changed
             yield self.report()
+            told = monotonic()
             try:
                 async with asyncio.timeout(AT_LEAST_S):
                     await changed.wait()
             except TimeoutError:
                 continue
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(max(GATHER_S, told + PAUSE_S - monotonic()))
 
     def report(self) -> pb.WatchMemberResponse:
         """What there is to say now."""

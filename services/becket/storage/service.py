@@ -46,7 +46,11 @@ from becket.storage.traces import Traces
 HAND_OVER_S = 3.0
 """A stop waits so long for successors; whoever is not taken over by then is taken over later."""
 
-IDLE_TICKS = 10
+HAND_OVER_IDLE_S = 0.4
+"""A stop waits no longer than this for somebody to hand over to."""
+
+HAND_OVER_STEP_S = 0.005
+"""How often a stop looks which partitions have been taken over, to hand over the next ones."""
 
 SPACE_EVERY_S = 1.0
 
@@ -169,12 +173,13 @@ class StorageService:
         """Hand every partition over; what is parked is answered with its new coordinator."""
         loop = asyncio.get_running_loop()
         end = loop.time() + min(HAND_OVER_S, self._settings.stop_grace_s / 2)
-        left, idle = self.shell.hand_over(), 0
-        while left and loop.time() < end and idle < IDLE_TICKS:
-            await asyncio.sleep(self._settings.tick_ms / 1000)
+        left, moved = self.shell.hand_over(), loop.time()
+        while left and loop.time() < min(end, moved + HAND_OVER_IDLE_S):
+            await asyncio.sleep(HAND_OVER_STEP_S)
             before, left = left, self.shell.hand_over()
             # None is under way and none has gone: nobody is there who could take over.
-            idle = idle + 1 if left == before == len(self.shell.member.reigns()) else 0
+            if not left == before == len(self.shell.member.reigns()):
+                moved = loop.time()
         if left:
             self._runtime.log.warning("partitions were not taken over", count=left)
         # Callers that were parked learn of their new coordinator, and are answered.

@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from google.rpc import status_pb2
 
 from becket.adapters.dispatch.context import Context
-from becket.adapters.dispatch.lanes import Lane, Parcel, ParcelState, UnreachableError
+from becket.adapters.dispatch.lanes import Lane, UnreachableError
 from becket.adapters.dispatch.near_copies import Fill
 from becket.adapters.dispatch.outcomes import LOST, UNSENT, Told, failure, told_by
+from becket.adapters.dispatch.parcels import Parcel, ParcelState
 from becket.adapters.dispatch.routing import Way
 from becket.adapters.dispatch.submissions import OPERATION_BYTES, Submission
 from becket.adapters.dispatch.waiting import NEVER, Ticket

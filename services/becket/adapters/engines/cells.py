@@ -11,13 +11,13 @@ import struct
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from becket.adapters.cell_bytes import CELL_BYTES
 from becket.adapters.engines.damage import Damage
 from becket.core.errors import EncodingError
 from becket.core.replication.cells import Cell
 from becket.core.replication.encoding import (
     decode_cell,
     decode_partition,
-    encode_cell,
     encode_partition,
 )
 from becket.core.replication.store import (
@@ -194,7 +194,7 @@ class RecentCells:
 
 def _changes(write: Write) -> list[Change]:
     if isinstance(write, PutCell):
-        return [Put(_cells(write.partition) + write.key, encode_cell(write.cell))]
+        return [Put(_cells(write.partition) + write.key, CELL_BYTES.encode(write.cell))]
     if isinstance(write, PutDigest):
         key = _DIGEST + _BUCKET.pack(write.partition, write.bucket)
         return [Put(key, write.digest.to_bytes(16, "little"))]

@@ -238,6 +238,24 @@ class Levelling:
             self._compare()
 
     @property
+    def is_resting(self) -> bool:
+        """Whether a tick would find nothing to do."""
+        return not (
+            self._trailing
+            or self._compare_id
+            or self._listing is not None
+            or self._to_list
+            or self._waiting
+            or self._active
+            or self._ctx.now_us >= self._next_us
+        )
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether keys wait to be levelled, or are levelled now."""
+        return bool(self._waiting or self._active)
+
+    @property
     def under_way(self) -> int:
         """How many keys are levelled now."""
         return len(self._active)

@@ -87,6 +87,13 @@ class Reigns:
                 return True
         return False
 
+    def is_under_way(self, seat: Seat) -> bool:
+        """Whether a hand-over from here has begun and its successor has not shown itself yet."""
+        if seat.role is Role.DRAINING:
+            return True
+        record = seat.part.record
+        return self._ctx.now_us < seat.park_until_us and record.promised <= seat.part.released
+
     def drain(self, seat: Seat, successor: Disk, next_config: Config | None) -> None:
         """R24(1-3): choose, stop starting, wait a little for what has started."""
         coordinator = seat.coordinator

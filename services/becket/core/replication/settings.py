@@ -62,6 +62,9 @@ class Settings:
     queue_limit: int = 1000
     """Attempts waiting for one key; beyond it they are refused as overload."""
     park_limit: int = 10_000
+    hand_over_window: int = 4
+    """Partitions that a member which leaves has on their way to successors at any moment (R24): all
+    at once would keep each of them waiting for the others."""
     fold_limit: int = 64
     """Writes of one key that are joined into one Accept (R14a)."""
     fresh_limit: int = 10_000
@@ -90,6 +93,7 @@ class Settings:
             "level_window",
             "queue_limit",
             "park_limit",
+            "hand_over_window",
             "fold_limit",
         ):
             _check(getattr(self, name) > 0, name, "must be positive")

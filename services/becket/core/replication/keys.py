@@ -229,20 +229,19 @@ class Keys:
 
     def _send(self, round_: Round, disks: tuple[Disk, ...]) -> None:
         round_.sent_us = self._ctx.now_us
-        if round_.corrupt:
-            for disk in disks:
-                self._send_to(round_, disk)
-            return
         message = self._message(round_, 0)
         for disk in disks:  # the same one, so that it is encoded once
-            self._c.ask(disk, message, self._on_reply)
+            if disk in round_.corrupt:
+                self._send_to(round_, disk)
+            else:
+                self._c.ask(disk, message, self._on_reply)
 
     def _send_to(self, round_: Round, disk: Disk) -> None:
         self._c.ask(disk, self._message(round_, round_.corrupt.get(disk, 0)), self._on_reply)
 
     def _message(self, round_: Round, repair: int) -> ReadKey | Accept | CopyIn:
-        c = self._c
-        head = (c.part.number, c.gen, c.epoch, round_.id, None, round_.key)
+        part, gen, epoch = self._c.part, self._c.gen, self._c.epoch
+        head = (part.number, gen, epoch, round_.id, None, round_.key)
         if round_.step is Step.TOUCH:
             return ReadKey(*head)
         assert round_.cell is not None

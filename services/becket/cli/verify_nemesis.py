@@ -52,7 +52,8 @@ class Blow(NamedTuple):
 class Measure(NamedTuple):
     """What came of one fault. ``errors``: operations and probes that failed or are unknown.
 
-    ``steady_us``: the longest gap of the same keys in the second before it.
+    ``slowest_us``: the slowest write to the keys whose longest gap is told. ``steady_us``: the
+    longest gap of the same keys in the second before it.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class Measure(NamedTuple):
     recovery_us: int
     errors: int
     steady_us: int = 0
+    slowest_us: int = 0
 
 
 def plan(seed: int, kills: int, kinds: Sequence[str]) -> list[Blow]:
@@ -108,7 +110,8 @@ class Nemesis:
             self.tell(
                 f"fault {number} of {len(blows)}: {measure.kind} {measure.victim}: "
                 f"longest gap {measure.gap_us / 1000:.0f} ms "
-                f"({measure.steady_us / 1000:.0f} before), {measure.errors} errors, "
+                f"({measure.steady_us / 1000:.0f} before), "
+                f"slowest write {measure.slowest_us / 1000:.0f} ms, {measure.errors} errors, "
                 f"recovered after {measure.recovery_us / 1e6:.1f} s"
             )
 
@@ -130,10 +133,13 @@ class Nemesis:
         await self._recovered(scene, hit if is_restarted else [], wiped=blow.kind == Fault.WIPE)
         recovered_us = monotonic_us()
         await asyncio.sleep(_AFTER_S)
-        gap_us = self.probes.gap_us(keys, began_us, monotonic_us())
+        until_us = monotonic_us()
+        gap_us = self.probes.gap_us(keys, began_us, until_us)
+        slowest_us = self.probes.slowest_us(keys, began_us, until_us)
         name = "every process" if blow.kind == ALL else hit[0].name
         errors = self._errors() - errors
-        return Measure(blow.kind, name, gap_us, recovered_us - began_us, errors, steady_us)
+        recovery_us = recovered_us - began_us
+        return Measure(blow.kind, name, gap_us, recovery_us, errors, steady_us, slowest_us)
 
     async def _aim(self, blow: Blow) -> tuple[Scene, Sequence[Victim], list[bytes]]:
         """Who is hit, and the probed keys that this concerns."""

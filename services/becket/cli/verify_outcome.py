@@ -83,6 +83,7 @@ class Outcome:
                     "gap_p50_ms": percentile([m.gap_us for m in some], 0.5) / 1000,
                     "gap_p99_ms": percentile([m.gap_us for m in some], 0.99) / 1000,
                     "gap_max_ms": max(measure.gap_us for measure in some) / 1000,
+                    "slowest_max_ms": max(m.slowest_us for m in some) / 1000,
                     "recovery_max_s": round(max(m.recovery_us for m in some) / 1e6, 2),
                     "errors": sum(measure.errors for measure in some),
                 }
@@ -98,6 +99,7 @@ class Outcome:
             told.append(
                 f"{found['count']} x {kind}: longest gap of a key {found['gap_max_ms']:.0f} ms "
                 f"(p50 {found['gap_p50_ms']:.0f}, p99 {found['gap_p99_ms']:.0f}), "
+                f"slowest write {found['slowest_max_ms']:.0f} ms, "
                 f"{found['errors']} errors meanwhile, recovered within {found['recovery_max_s']} s"
             )
         if self.measures:

@@ -20,7 +20,7 @@ from becket.core.errors import BecketError
 from becket.core.histories.gaps import longest_gap_us
 
 MOST_KEYS = 32
-BEAT_S = 0.02
+BEAT_S = 0.04
 REST_S = 0.25
 """Between two writes to a key that is not measured now."""
 
@@ -40,6 +40,8 @@ class Probes:
         self._successes: dict[bytes, deque[int]] = {key: deque(maxlen=_KEPT) for key in self.keys}
         self._under_way: set[asyncio.Task[None]] = set()
         self._busy: set[bytes] = set()
+        self._times: dict[bytes, deque[tuple[int, int]]] = {}
+        """When each write began and ended that had an answer."""
         self._rest_us: dict[bytes, int] = {}
         self.errors = 0
         """How many probes ended without success."""
@@ -67,9 +69,12 @@ class Probes:
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _probe(self, key: bytes) -> None:
+        begun_us = monotonic_us()
         try:
             await self._client.put(key, b"probe", timeout=_TIMEOUT_S)
-            self._successes[key].append(monotonic_us())
+            ended_us = monotonic_us()
+            self._successes[key].append(ended_us)
+            self._times.setdefault(key, deque(maxlen=_KEPT)).append((begun_us, ended_us))
         except BecketError:
             self.errors += 1
         finally:
@@ -92,3 +97,15 @@ class Probes:
         """The longest time without a success on any of these keys, touching this span."""
         spans = [longest_gap_us(self._successes[key], since_us, until_us) for key in keys]
         return max(spans, default=0)
+
+    def slowest_us(self, keys: Iterable[bytes], since_us: int, until_us: int) -> int:
+        """How long the slowest write to any of these keys took that was open in this span."""
+        return max(
+            (
+                ended_us - begun_us
+                for key in keys
+                for begun_us, ended_us in self._times.get(key, ())
+                if ended_us >= since_us and begun_us <= until_us
+            ),
+            default=0,
+        )

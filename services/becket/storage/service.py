@@ -49,7 +49,7 @@ HAND_OVER_S = 3.0
 HAND_OVER_IDLE_S = 0.4
 """A stop waits no longer than this for somebody to hand over to."""
 
-HAND_OVER_STEP_S = 0.005
+HAND_OVER_STEP_S = 0.01
 """How often a stop looks which partitions have been taken over, to hand over the next ones."""
 
 SPACE_EVERY_S = 1.0

@@ -321,6 +321,7 @@ def claim_to_proto(claim: Claim) -> pb.Claim:
         lease_us=claim.lease_us,
         clock_us=claim.clock_us,
         bounded=claim.bounded,
+        leaving=claim.leaving,
     )
     if claim.covered is not None:
         out.covered.SetInParent()
@@ -339,7 +340,13 @@ def claim_from_proto(message: pb.Claim) -> Claim:
             for item in message.covered.items
         )
     return Claim(
-        message.id, message.digest, covered, message.lease_us, message.clock_us, message.bounded
+        message.id,
+        message.digest,
+        covered,
+        message.lease_us,
+        message.clock_us,
+        message.bounded,
+        message.leaving,
     )
 
 

@@ -1003,6 +1003,7 @@ class Claim(_message.Message):
     LEASE_US_FIELD_NUMBER: _builtins.int
     CLOCK_US_FIELD_NUMBER: _builtins.int
     BOUNDED_FIELD_NUMBER: _builtins.int
+    LEAVING_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Ties the reply to the moment of sending."""
     digest: _builtins.int
@@ -1013,6 +1014,8 @@ class Claim(_message.Message):
     """The sender's clock."""
     bounded: _builtins.bool
     """Whether an answer that is good for bounded reads is asked for."""
+    leaving: _builtins.bool
+    """Whether the sender hands everything over for good: nothing is to be handed to it."""
     @_builtins.property
     def covered(self) -> Global___CoveredList:
         """The list itself; unset where the receiver should know its digest."""
@@ -1026,10 +1029,11 @@ class Claim(_message.Message):
         lease_us: _builtins.int = ...,
         clock_us: _builtins.int = ...,
         bounded: _builtins.bool = ...,
+        leaving: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["covered", b"covered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounded", b"bounded", "clock_us", b"clock_us", "covered", b"covered", "digest", b"digest", "id", b"id", "lease_us", b"lease_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounded", b"bounded", "clock_us", b"clock_us", "covered", b"covered", "digest", b"digest", "id", b"id", "lease_us", b"lease_us", "leaving", b"leaving"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -158,7 +158,10 @@ class Member:
         ``leaving``: for good. Returns how many still are to go.
         """
         self._enter(clocks)
-        self._standing.leaving = leaving
+        if leaving and not self._claims.leaving:
+            # Peers hear of it at once: none of them is to give anything back.
+            self._ctx.wants_claim = True
+        self._standing.leaving = self._claims.leaving = leaving
         room = self._settings.hand_over_window
         room -= sum(self._reigns.is_under_way(seat) for seat in self.seats.values())
         for seat in self.seats.values():

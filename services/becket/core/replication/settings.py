@@ -49,6 +49,9 @@ class Settings:
     background reading costs the same however much a member holds."""
     laggard_us: int = 500 * MS
     """A member that has not acked a chosen write for so long is taken to lack it (R35)."""
+    calm_us: int = 300 * MS
+    """A reign that begins with equal digests of a quorum compares with the others so much later, or
+    up to twice that: nobody waits for it, while clients of other partitions may wait."""
     compare_us: int = 30_000 * MS
     return_us: int = 1000 * MS
     """How often a coordinator looks whether the first of the order should have it back."""

@@ -268,6 +268,38 @@ def test_r24_a_successor_that_does_not_show_itself_holds_the_others_up_for_the_p
     assert member.hand_over(stage.clocks(), leaving=True) == 0
 
 
+def test_r24_nothing_is_given_back_to_a_member_that_is_about_to_stop() -> None:
+    stage = Stage()
+    assert stage.coordinator() == "a"
+    stage.ask("a", put("v"))
+    stage.wait(1000)
+    member = stage.members["a"]
+    while member.hand_over(stage.clocks(), leaving=True):
+        stage._take("a")
+        stage.wait(20)
+    stage._take("a")
+    stage.wait(20)
+    assert stage.reigning() == ["b"]
+    stage.seen.clear()
+    stage.wait(5 * stage.settings.return_us // 1000)
+    assert stage.sent(HandOver) == [], "the first of the order is alive and level, but it leaves"
+    stage.start("a")
+    stage.wait(5 * stage.settings.return_us // 1000)
+    assert stage.reigning() == ["a"], "its next process has it back"
+
+
+def test_r24_members_that_leave_together_hand_nothing_to_one_another() -> None:
+    stage = Stage()
+    stage.coordinator()
+    stage.wait(1000)
+    for name in "cba":
+        stage.members[name].hand_over(stage.clocks(), leaving=True)
+        stage._take(name)
+        stage.settle()
+    assert stage.sent(HandOver) == []
+    assert stage.reigning() == ["a"], "whoever calls until it ends is served until then"
+
+
 @given(st.data())
 def test_the_quick_look_at_a_follower_says_what_the_long_one_does(data: st.DataObject) -> None:
     stage = Stage()

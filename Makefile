@@ -12,7 +12,7 @@ BUILD := .build
 
 .DEFAULT_GOAL := help
 .PHONY: help venv up show image helm manifests charts test lint format tidy unit integration probe \
-	sim-ci sim explore explore-ci mutants mutants-ci e2e e2e-ci proto lock clean
+	sim-ci sim explore explore-ci mutants mutants-ci e2e e2e-ci bench bench-smoke peers proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -121,6 +121,16 @@ mutants: $(READY) ## remove each safeguard: the simulation must notice
 mutants-ci: $(READY) ## the same, as far as CI has time for
 	$(BIN)/python -m tests.simulation mutants --ci
 
+# ARGS: such as `--size full`, `--systems echo,becket`, `--keep`; `python -m bench --help` lists them.
+bench: $(READY) ## measure Becket beside its peers and beside what bounds it: about ten minutes
+	$(BIN)/python -m bench $(ARGS)
+
+bench-smoke: $(READY) ## each workload for a moment: fails on errors, never on time
+	$(BIN)/python -m bench --size smoke $(ARGS)
+
+peers: $(READY) ## get the servers that the bench compares with into .build; needs Go, and a Debian
+	$(BIN)/python -m bench.fetch_peers
+
 proto: $(READY) ## write the generated code afresh
 	$(BIN)/python protos/generate.py
 
@@ -130,7 +140,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
 	--custom-compile-command 'make lock'
 
 lock: $(READY) ## take up newer versions of all dependencies
-	$(COMPILE) --upgrade --group dev --extra server --extra cli -o requirements/dev.txt
+	$(COMPILE) --upgrade --group dev --extra server --extra bench -o requirements/dev.txt
 	$(COMPILE) --upgrade -c requirements/dev.txt -o requirements/core.txt
 	$(COMPILE) --upgrade -c requirements/dev.txt --extra client -o requirements/client.txt
 	$(COMPILE) --upgrade -c requirements/dev.txt --extra server -o requirements/server.txt

@@ -84,11 +84,17 @@ class Client:
         *addresses: str,
         timeout: Span = asynchronous.DEFAULT_TIMEOUT_S,
         routing: Routing = "auto",
+        zone: str = "",
         limits: Limits | None = None,
         dispatch: DispatchSettings | None = None,
     ) -> None:
         self._client = asynchronous.Client(
-            *addresses, timeout=timeout, routing=routing, limits=limits, dispatch=dispatch
+            *addresses,
+            timeout=timeout,
+            routing=routing,
+            zone=zone,
+            limits=limits,
+            dispatch=dispatch,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -119,7 +119,7 @@ def _pod(namespace: str, image: str, name: str, *, node: str, order: Content) ->
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
+        "resources": {"requests": {"cpu": "200m", "memory": "64Mi"}},
         "volumeMounts": [
             {"name": "script", "mountPath": "/script"},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own

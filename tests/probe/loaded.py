@@ -65,7 +65,7 @@ async def under_load(cluster: Cluster) -> AsyncIterator[Loaded]:
     workers = Workers(recorder, LOAD, seed=1, run="probe")
     async with cluster.client() as one, cluster.client() as two, cluster.client() as third:
         probes = Probes(third, (await third.ring()).partitions, "probe")
-        probes.is_measuring = True
+        probes.focus = probes.keys
         loaded = Loaded(cluster, recorder, probes)
         probing = asyncio.create_task(probes.run())
         working = asyncio.create_task(workers.run([one, two]))

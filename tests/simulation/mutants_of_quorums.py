@@ -186,7 +186,7 @@ RING = (
             core(
                 "keys",
                 "CopyIn(*head, round_.cell)",
-                "CopyIn(*head, round_.cell._replace(records=()) if c.config.is_joint "
+                "CopyIn(*head, round_.cell._replace(records=()) if self._c.config.is_joint "
                 "else round_.cell)",
             ),
         ),

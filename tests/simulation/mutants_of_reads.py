@@ -113,9 +113,8 @@ LEASES = (
             ),
             core(
                 "coordinator",
-                "now = self.ctx.now_us\n        reading = self._reading\n",
-                "now = self.ctx.now_us\n        self.lease_holds = self.leased()\n"
-                "        reading = self._reading\n",
+                "if self._is_resting():\n",
+                "self.lease_holds = self.leased()\n        if self._is_resting():\n",
             ),
             core("coordinator", _SERVE, "if self.lease_holds:\n            self.stands()"),
         ),

@@ -9,8 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from becket.api.v1 import balancer_pb2 as pb
 from becket.core.load.hot_keys import HotKey
-from becket.core.load.ledger import Weights
+from becket.core.load.ledger import Weighed, Weights
 from becket.core.load.reports import Report
+from becket.core.ring.config import Disk
 
 
 def report_of(request: pb.ReportLoadRequest) -> Report:
@@ -33,15 +34,31 @@ def weights_to_proto(weights: Weights, staleness_us: int) -> pb.Weights:
     """Weights as they are told; members in the order of their disks."""
     return pb.Weights(
         number=weights.number,
-        members=[
-            pb.MemberWeight(
-                disk_id=disk, weight=weighed.weight, report_age=duration(weighed.age_us)
-            )
-            for disk, weighed in sorted(weights.members.items())
-        ],
+        members=[_member(disk, weighed) for disk, weighed in sorted(weights.members.items())],
         wide_keys=[
             pb.WideKey(key=key, max_staleness=duration(staleness_us)) for key in weights.wide_keys
         ],
+        hot_keys=[
+            pb.HotKey(
+                key=hot.key,
+                reads_per_second=hot.reads_per_second,
+                error_per_second=hot.error_per_second,
+            )
+            for hot in weights.hot_keys
+        ],
+    )
+
+
+def _member(disk: Disk, weighed: Weighed) -> pb.MemberWeight:
+    load = weighed.load
+    return pb.MemberWeight(
+        disk_id=disk,
+        weight=weighed.weight,
+        report_age=duration(weighed.age_us),
+        operations_per_second=weighed.operations_per_second,
+        latency=duration(int(load.latency_us)) if load.latency_us else None,
+        in_flight=load.in_flight,
+        cpu_utilization=load.cpu,
     )
 
 

@@ -22,6 +22,8 @@ from becket.core.load.ledger import Ledger
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Clock = Callable[[], int]
+TELL_S = 5.0
+"""Something is told at least so often, so that silence means something (the proto promises it)."""
 JITTER = 0.2
 """A stream's age differs from the settings' by so much of it, up or down."""
 
@@ -66,12 +68,15 @@ class BalancerServicer(balancer_pb2_grpc.BalancerServiceServicer):
         weights = self._board.weights
         yield pb.WatchWeightsResponse(weights=weights)
         until = asyncio.get_running_loop().time() + self._age_s()
-        while True:
+        loop = asyncio.get_running_loop()
+        while (now := loop.time()) < until:
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(min(until, now + TELL_S)):
                     weights = await self._board.after(weights.number)
             except TimeoutError:
-                return
+                if loop.time() >= until:
+                    return
+                weights = self._board.weights
             yield pb.WatchWeightsResponse(weights=weights)
 
     async def GetWeights(  # noqa: N802 - named by the proto

@@ -1,7 +1,7 @@
-"""Questions to the services of a cluster: RingService and SupervisorService at the target.
+"""Questions to the services of a cluster: those of ring, supervisor and balancer at the target.
 
 Owns the channel, the time limit and the reading of errors. Must not repeat a call. A router answers
-for the supervisor, so one target is enough.
+for supervisor and balancer, so one target is enough.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import grpc
 
 from becket.adapters.rpc.channels import open_channel
 from becket.adapters.rpc.errors import from_rpc_error
+from becket.api.v1.balancer_pb2_grpc import BalancerServiceStub
 from becket.api.v1.ring_pb2_grpc import RingServiceStub
 from becket.api.v1.supervisor_pb2_grpc import SupervisorServiceStub
 from becket.cli.exits import UnreachableError, UsageError
@@ -39,6 +40,7 @@ class Services:
     def __init__(self, channel: grpc.aio.Channel, target: str, timeout_s: float) -> None:
         self.ring = RingServiceStub(channel)
         self.supervisor = SupervisorServiceStub(channel)
+        self.balancer = BalancerServiceStub(channel)
         self.target = target
         self._timeout_s = timeout_s
 

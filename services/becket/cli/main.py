@@ -11,6 +11,7 @@ import os
 import typer
 
 from becket.cli import (
+    bench_commands,
     chaos_commands,
     cluster_commands,
     key_commands,
@@ -37,6 +38,7 @@ plan_commands.add_to(app)
 wish_commands.add_to(app)
 chaos_commands.add_to(app)
 verify_commands.add_to(app)
+bench_commands.add_to(app)
 service_commands.add_to(app)
 
 

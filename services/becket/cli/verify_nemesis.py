@@ -32,9 +32,10 @@ OTHERS_SHARE = 10
 """Beside so many kills there is one fault of each other kind."""
 
 _COUNT_S = 0.05
-_BEFORE_S, _AFTER_S = 1.0, 1.2
-"""Before: what was asked at full speed is answered by then. After: a member that listens again
-still keeps the pause of its start, and then stands."""
+_BEFORE_S, _FOCUS_S, _STEADY_S, _AFTER_S = 0.6, 0.3, 1.0, 1.2
+"""Before: what was asked at full speed is answered by then. Focus: each probed key has been written
+at the rate at which it is measured. Steady: what is measured without a fault, to compare with.
+After: a member that listens again still keeps the pause of its start, and then stands."""
 
 _PAUSES_S = (0.6, 2.5)
 """Longer than a lease, shorter and longer than a caller's patience."""
@@ -49,13 +50,19 @@ class Blow(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """What came of one fault. ``errors``: operations and probes that failed or are unknown."""
+    """What came of one fault. ``errors``: operations and probes that failed or are unknown.
+
+    ``slowest_us``: the slowest write to the keys whose longest gap is told. ``steady_us``: the
+    longest gap of the same keys in the second before it.
+    """
 
     kind: str
     victim: str
     gap_us: int
     recovery_us: int
     errors: int
+    steady_us: int = 0
+    slowest_us: int = 0
 
 
 def plan(seed: int, kills: int, kinds: Sequence[str]) -> list[Blow]:
@@ -86,7 +93,7 @@ class Nemesis:
         for number, blow in enumerate(blows, 1):
             while progress() < number / (len(blows) + 1):  # noqa: ASYNC110 - a count, or a clock
                 await asyncio.sleep(_COUNT_S)
-            self._measure(on=True)
+            self.workers.go_easy(easy=True)
             await asyncio.sleep(_BEFORE_S)
             try:
                 measure = await self._do(blow)
@@ -97,22 +104,26 @@ class Nemesis:
                 self.tell(self.problems[-1])
                 return
             finally:
-                self._measure(on=False)
+                self.workers.go_easy(easy=False)
+                self.probes.focus = ()
             self.measures.append(measure)
             self.tell(
                 f"fault {number} of {len(blows)}: {measure.kind} {measure.victim}: "
-                f"longest gap {measure.gap_us / 1000:.0f} ms, {measure.errors} errors, "
+                f"longest gap {measure.gap_us / 1000:.0f} ms "
+                f"({measure.steady_us / 1000:.0f} before), "
+                f"slowest write {measure.slowest_us / 1000:.0f} ms, {measure.errors} errors, "
                 f"recovered after {measure.recovery_us / 1e6:.1f} s"
             )
-
-    def _measure(self, *, on: bool) -> None:
-        self.probes.is_measuring = on
-        self.workers.go_easy(easy=on)
 
     async def _do(self, blow: Blow) -> Measure:
         errors = self._errors()
         scene, hit, keys = await self._aim(blow)
+        self.probes.focus = frozenset(keys)
+        await asyncio.sleep(_FOCUS_S)
+        steady_from_us = monotonic_us()
+        await asyncio.sleep(_STEADY_S)
         began_us = monotonic_us()
+        steady_us = self.probes.gap_us(keys, steady_from_us, began_us)
         if blow.kind == Fault.PAUSE:
             await self.victims.pause(hit[0], blow.pause_s)
         else:
@@ -122,9 +133,13 @@ class Nemesis:
         await self._recovered(scene, hit if is_restarted else [], wiped=blow.kind == Fault.WIPE)
         recovered_us = monotonic_us()
         await asyncio.sleep(_AFTER_S)
-        gap_us = self.probes.gap_us(keys, began_us, monotonic_us())
+        until_us = monotonic_us()
+        gap_us = self.probes.gap_us(keys, began_us, until_us)
+        slowest_us = self.probes.slowest_us(keys, began_us, until_us)
         name = "every process" if blow.kind == ALL else hit[0].name
-        return Measure(blow.kind, name, gap_us, recovered_us - began_us, self._errors() - errors)
+        errors = self._errors() - errors
+        recovery_us = recovered_us - began_us
+        return Measure(blow.kind, name, gap_us, recovery_us, errors, steady_us, slowest_us)
 
     async def _aim(self, blow: Blow) -> tuple[Scene, Sequence[Victim], list[bytes]]:
         """Who is hit, and the probed keys that this concerns."""

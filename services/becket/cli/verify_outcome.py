@@ -58,6 +58,8 @@ class Outcome:
             "gap_p50_ms": percentile(gaps, 0.5) / 1000,
             "gap_p99_ms": percentile(gaps, 0.99) / 1000,
             "gap_max_ms": max(gaps, default=0) / 1000,
+            "steady_gap_p50_ms": percentile(self._steady(), 0.5) / 1000,
+            "steady_gap_max_ms": max(self._steady(), default=0) / 1000,
             "refused": self.counts.refused,
             "undecided": len(self.undecided),
             "unread": len(self.unread),
@@ -68,6 +70,9 @@ class Outcome:
             "reasons": self.reasons,
         }
 
+    def _steady(self) -> list[int]:
+        return [measure.steady_us for measure in self.measures]
+
     def _faults(self) -> dict[str, dict[str, object]]:
         found: dict[str, dict[str, object]] = {}
         for kind in KINDS:
@@ -75,7 +80,10 @@ class Outcome:
             if some:
                 found[kind] = {
                     "count": len(some),
+                    "gap_p50_ms": percentile([m.gap_us for m in some], 0.5) / 1000,
+                    "gap_p99_ms": percentile([m.gap_us for m in some], 0.99) / 1000,
                     "gap_max_ms": max(measure.gap_us for measure in some) / 1000,
+                    "slowest_max_ms": max(m.slowest_us for m in some) / 1000,
                     "recovery_max_s": round(max(m.recovery_us for m in some) / 1e6, 2),
                     "errors": sum(measure.errors for measure in some),
                 }
@@ -89,8 +97,17 @@ class Outcome:
         told = [f"{counts.operations:,} operations in {self.seconds:.1f} s: {ends}, {refused}"]
         for kind, found in self._faults().items():
             told.append(
-                f"{found['count']} x {kind}: longest gap of a key {found['gap_max_ms']:.0f} ms, "
+                f"{found['count']} x {kind}: longest gap of a key {found['gap_max_ms']:.0f} ms "
+                f"(p50 {found['gap_p50_ms']:.0f}, p99 {found['gap_p99_ms']:.0f}), "
+                f"slowest write {found['slowest_max_ms']:.0f} ms, "
                 f"{found['errors']} errors meanwhile, recovered within {found['recovery_max_s']} s"
+            )
+        if self.measures:
+            steady = self._steady()
+            p50, p99 = (percentile(steady, share) / 1000 for share in (0.5, 0.99))
+            told.append(
+                "in the second before each fault: longest gap of a key "
+                f"{max(steady) / 1000:.0f} ms (p50 {p50:.0f}, p99 {p99:.0f})"
             )
         for what, keys in (
             ("no order explains the history of", [found.key for found in self.violations]),

@@ -1,5 +1,8 @@
 """Probes at a fixed rate: how long keys stand still around a fault.
 
+While a fault is measured, the keys that it concerns are written every ``BEAT_S``, the others now
+and then: the machine is to be busy with the fault, not with looking at it.
+
 Owns the probe keys and the moments at which writes to them succeeded. Must not be part of the
 judged history. Invariant: a key has one write under way at most; the next begins at the next beat.
 """
@@ -8,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from becket.adapters.clocks import monotonic_us
 from becket.cli.readiness import trial_keys
@@ -17,9 +20,9 @@ from becket.core.errors import BecketError
 from becket.core.histories.gaps import longest_gap_us
 
 MOST_KEYS = 32
-BEAT_S = 0.02
+BEAT_S = 0.04
 REST_S = 0.25
-"""Between two beats while nothing is to be measured."""
+"""Between two writes to a key that is not measured now."""
 
 _KEPT = 8_192
 _TIMEOUT_S = 10.0
@@ -37,30 +40,41 @@ class Probes:
         self._successes: dict[bytes, deque[int]] = {key: deque(maxlen=_KEPT) for key in self.keys}
         self._under_way: set[asyncio.Task[None]] = set()
         self._busy: set[bytes] = set()
+        self._times: dict[bytes, deque[tuple[int, int]]] = {}
+        """When each write began and ended that had an answer."""
+        self._rest_us: dict[bytes, int] = {}
         self.errors = 0
         """How many probes ended without success."""
-        self.is_measuring = False
+        self.focus: Collection[bytes] = ()
+        """The keys that are measured now."""
 
     async def run(self) -> None:
         """Probe until it is cancelled."""
         try:
             while True:
+                now_us = monotonic_us()
                 for key in self.keys:
-                    if key not in self._busy:
+                    if key not in self._busy and (
+                        key in self.focus or now_us >= self._rest_us.get(key, 0)
+                    ):
+                        self._rest_us[key] = now_us + int(REST_S * 1e6)
                         self._busy.add(key)
                         task = asyncio.create_task(self._probe(key))
                         self._under_way.add(task)
                         task.add_done_callback(self._under_way.discard)
-                await asyncio.sleep(BEAT_S if self.is_measuring else REST_S)
+                await asyncio.sleep(BEAT_S)
         finally:
             for task in list(self._under_way):
                 task.cancel()
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _probe(self, key: bytes) -> None:
+        begun_us = monotonic_us()
         try:
             await self._client.put(key, b"probe", timeout=_TIMEOUT_S)
-            self._successes[key].append(monotonic_us())
+            ended_us = monotonic_us()
+            self._successes[key].append(ended_us)
+            self._times.setdefault(key, deque(maxlen=_KEPT)).append((begun_us, ended_us))
         except BecketError:
             self.errors += 1
         finally:
@@ -83,3 +97,15 @@ class Probes:
         """The longest time without a success on any of these keys, touching this span."""
         spans = [longest_gap_us(self._successes[key], since_us, until_us) for key in keys]
         return max(spans, default=0)
+
+    def slowest_us(self, keys: Iterable[bytes], since_us: int, until_us: int) -> int:
+        """How long the slowest write to any of these keys took that was open in this span."""
+        return max(
+            (
+                ended_us - begun_us
+                for key in keys
+                for begun_us, ended_us in self._times.get(key, ())
+                if ended_us >= since_us and begun_us <= until_us
+            ),
+            default=0,
+        )

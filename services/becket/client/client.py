@@ -53,7 +53,8 @@ class Client:
 
     ``timeout``: of calls that name none, and of connecting, in seconds. ``routing``: ``direct``
     never uses a router, ``router`` nothing else, and ``auto`` uses it where no member can be
-    reached within 0.2 s at the beginning, as through a port-forward. ``limits``: those of the
+    reached within 0.2 s at the beginning, as through a port-forward. ``zone``: where the caller
+    runs; reads that may be older stay in it while it is not overloaded. ``limits``: those of the
     cluster, where they are not the defaults.
     """
 
@@ -62,6 +63,7 @@ class Client:
         *addresses: str,
         timeout: Span = DEFAULT_TIMEOUT_S,
         routing: Routing = "auto",
+        zone: str = "",
         limits: Limits | None = None,
         dispatch: DispatchSettings | None = None,
     ) -> None:
@@ -76,6 +78,7 @@ class Client:
             raise InvalidInputError("routing", problem)
         self._addresses = addresses
         self._routing: Routing = routing
+        self._zone = zone
         self._timeout_s = timeout_seconds(timeout)
         self._limits = limits or Limits()
         self._settings = dispatch or DispatchSettings()
@@ -92,7 +95,10 @@ class Client:
             return
         connection = Connection(self._settings, self._limits)
         self._connection = connection
+        connection.dispatcher.routes.zone = self._zone
         connection.start(self._addresses, routing=self._routing)
+        if self._routing != "router":
+            connection.follow_weights(lambda: self._addresses)
         try:
             await connection.wait_ready(self._timeout_s)
             if self._routing == "auto":

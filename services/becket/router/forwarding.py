@@ -22,7 +22,7 @@ _DETAILS = "grpc-status-details-bin"
 
 
 class Forwarder(grpc.GenericRpcHandler):
-    """Handlers for every call of one service."""
+    """Handlers for the calls of one service, but for those to which the caller streams."""
 
     def __init__(
         self,
@@ -35,6 +35,8 @@ class Forwarder(grpc.GenericRpcHandler):
         self._name = service.name
         self._handlers: dict[str, Handler] = {}
         for method in service.methods:
+            if method.client_streaming:
+                continue
             path = f"/{service.full_name}/{method.name}"
             handler: Handler
             if method.server_streaming:

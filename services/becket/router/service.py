@@ -15,12 +15,11 @@ import grpc
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from becket.adapters.dispatch.connection import Connection
-from becket.api.v1 import key_value_pb2_grpc, ring_pb2_grpc, supervisor_pb2
+from becket.api.v1 import balancer_pb2, key_value_pb2_grpc, ring_pb2_grpc, supervisor_pb2
 from becket.core.errors import InvalidRingError
 from becket.core.ring.config import Disk
 from becket.ports.directory import LearningDirectory
 from becket.ports.topology import Topology
-from becket.router.balance import WeightFollower
 from becket.router.forwarding import Forwarder
 from becket.router.key_value_service import KeyValueServicer
 from becket.router.members import Members
@@ -60,15 +59,17 @@ class RouterService:
         self._rings = RingServicer(
             self._view, directory, settings.limits, stream_age_s=settings.stream_age_s
         )
-        self._weights = WeightFollower(
-            self.connection.dispatcher.routes,
-            self.connection.pool,
-            lambda: self._places("balancer", settings.balancer_address),
-        )
-        self._forwarder = Forwarder(
-            supervisor_pb2.DESCRIPTOR.services_by_name["SupervisorService"],
-            self.connection.pool,
-            lambda: self._places("supervisor", settings.supervisor_address),
+        self.connection.dispatcher.routes.zone = settings.zone
+        pool = self.connection.pool
+        self._forwarders = (
+            Forwarder(
+                supervisor_pb2.DESCRIPTOR.services_by_name["SupervisorService"],
+                pool,
+                lambda: self._places("supervisor", settings.supervisor_address),
+            ),
+            Forwarder(
+                balancer_pb2.DESCRIPTOR.services_by_name["BalancerService"], pool, self._balancers
+            ),
         )
         self._measure()
 
@@ -78,11 +79,12 @@ class RouterService:
         """Register the servicers."""
         key_value_pb2_grpc.add_KeyValueServiceServicer_to_server(self._key_values, server)
         ring_pb2_grpc.add_RingServiceServicer_to_server(self._rings, server)
-        server.add_generic_rpc_handlers((self._forwarder,))
+        server.add_generic_rpc_handlers(self._forwarders)
         return [
             "becket.api.v1.KeyValueService",
             "becket.api.v1.RingService",
             "becket.api.v1.SupervisorService",
+            "becket.api.v1.BalancerService",
         ]
 
     async def start(self, address: str) -> None:
@@ -91,6 +93,7 @@ class RouterService:
         if self._view.ring is None:
             self._runtime.health.set_ready(ready=False, reason="waits for a ring")
         self.connection.start(self._members.seeds())
+        self.connection.follow_weights(self._balancers)
 
     async def run(self) -> None:
         """Follow topology, members and weights, for ever."""
@@ -99,7 +102,6 @@ class RouterService:
                 group.create_task(self._follow_topology(self._topology))
             group.create_task(self._follow_directory())
             group.create_task(self._follow_view())
-            group.create_task(self._weights.run())
 
     async def drain(self) -> None:
         """While routes to here vanish everything goes on; then what has begun ends, and streams."""
@@ -153,6 +155,9 @@ class RouterService:
         if ring is not None and self._members.refresh(ring, self.connection.follower):
             self.connection.dispatcher.routes.forget()
 
+    def _balancers(self) -> list[str]:
+        return self._places("balancer", self._settings.balancer_address)
+
     def _places(self, service: str, otherwise: str) -> list[str]:
         places = self._directory.places(service).values()
         known = [place.address for place in places if place.address]
@@ -177,6 +182,13 @@ class RouterService:
                 unit=unit,
                 description=words,
             )
+        copies = self.connection.dispatcher.context.copies
+        meter.create_observable_counter(
+            "becket.router.answered_from_copy",
+            callbacks=[_reader(lambda: copies.answered)],
+            unit="{operation}",
+            description="Relaxed reads of hot keys that no member was asked for",
+        )
         meter.create_observable_gauge(
             "becket.router.pending",
             callbacks=[_reader(lambda: self.connection.dispatcher.pending)],

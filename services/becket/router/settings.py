@@ -28,6 +28,9 @@ class RouterSettings(ServiceSettings):
     balancer_address: str = Field(
         "", description="where the balancer answers, where no directory lists it"
     )
+    zone: str = Field(
+        "", max_length=253, description="relaxed reads stay in this zone while it is not overloaded"
+    )
     pipeline_batches: int = Field(
         64, ge=1, le=10_000, description="batches of one stream under way at once"
     )

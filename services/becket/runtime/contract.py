@@ -19,6 +19,7 @@ from becket.adapters.telemetry.setup import Telemetry
 from becket.runtime.guards import Admission
 from becket.runtime.health import Health
 from becket.runtime.logs import Log
+from becket.runtime.orca import LoadMeter
 from becket.runtime.settings import ServiceSettings
 
 EXIT_OK = 0
@@ -71,6 +72,7 @@ class Runtime:
     telemetry: Telemetry
     health: Health
     admission: Admission
+    load: LoadMeter
     address: str = ""
     http_address: str = ""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -25,6 +25,7 @@ from becket.runtime.guards import Admission, Errors
 from becket.runtime.health import Health, HealthServicer
 from becket.runtime.logs import Log
 from becket.runtime.observing import observe
+from becket.runtime.orca import LoadMeter
 from becket.runtime.servers import add_health, add_reflection, bind, open_server
 from becket.runtime.settings import ServiceSettings
 from becket.runtime.web import WebEndpoint
@@ -58,7 +59,10 @@ class Host:
                 trace_ratio=settings.trace_ratio,
             )
         )
-        self.runtime = Runtime(name, settings, log, telemetry, Health(), self._admission)
+        self._meter = LoadMeter()
+        self.runtime = Runtime(
+            name, settings, log, telemetry, Health(), self._admission, self._meter
+        )
         self.listening = asyncio.Event()
         self._build = build
         self._web: WebEndpoint | None = None
@@ -86,6 +90,7 @@ class Host:
         started = asyncio.Event()
         main = asyncio.create_task(self._main(service, started), name="main")
         told = asyncio.create_task(stop.wait(), name="stop")
+        metering = asyncio.create_task(self._meter.run(), name="load")
         try:
             await asyncio.wait((main, told), return_when=asyncio.FIRST_COMPLETED)
             if _failed(main):
@@ -94,6 +99,7 @@ class Host:
             return await self._stop(service, server, main, drain=started.is_set())
         finally:
             told.cancel()
+            metering.cancel()
             main.cancel()
             # Nothing to wait for after an orderly stop; after a failure, nobody is answered.
             await asyncio.wait((asyncio.create_task(server.stop(None)),), timeout=ABANDON_S)
@@ -118,7 +124,7 @@ class Host:
         runtime = self.runtime
         server = open_server(
             self._settings,
-            [ServerTelemetry(runtime.telemetry), Errors(self._log), self._admission],
+            [ServerTelemetry(runtime.telemetry), self._meter, Errors(self._log), self._admission],
         )
         names = list(service.add_to(server))
         runtime.health.add_names(names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -38,6 +39,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 GATHER_S = 0.002
 """After a change a watcher waits so long for others that come with it."""
+
+PAUSE_S = 0.02
+"""Between two messages of a watch: when many partitions move, each is news for every watcher."""
 
 
 class RingServicer(rpc.RingServiceServicer):
@@ -90,11 +94,11 @@ class RingServicer(rpc.RingServiceServicer):
                         sent, known_version = ring, ring.version
                         if answer.ByteSize():
                             yield answer
-                    await self._wait(serial)
+                    await self._wait(serial, monotonic() + PAUSE_S)
         except TimeoutError:
             return
 
-    async def _wait(self, serial: int) -> None:
+    async def _wait(self, serial: int, not_before: float) -> None:
         """Until there is something new, or every watch is to end."""
         change = asyncio.ensure_future(self._view.changed(serial))
         stop = asyncio.ensure_future(self._stopping.wait())
@@ -103,7 +107,7 @@ class RingServicer(rpc.RingServiceServicer):
         finally:
             change.cancel()
             stop.cancel()
-        await asyncio.sleep(GATHER_S)
+        await asyncio.sleep(max(GATHER_S, not_before - monotonic()))
 
     def _change(self, sent: Ring | None, ring: Ring, known_version: int) -> pb.WatchRingResponse:
         if sent is None:

@@ -46,6 +46,10 @@ GRACE_S = 0.5
 """An attempt ends by its own deadline; the caller waits this much longer for the answer."""
 
 
+PART_S = 0.005
+"""What is done waits no longer than this for the rest of its batch, where parts are wanted: one
+operation that waits for a new coordinator must not hold up those that came with it."""
+
 _SMOOTHING = 0.05
 
 # No client's key: it is only read, to confirm a reign.
@@ -59,10 +63,15 @@ class Space:
 
 
 class Outcomes(NamedTuple):
-    """What became of a batch."""
+    """What became of a batch, or of the operations at these ``places`` of it; empty: of all."""
 
     results: list[kv.Result]
     stamps: list[types_pb2.Stamp]
+    places: list[int]
+
+
+OnPart = Callable[[Outcomes], None]
+"""Told of results while others of the batch wait; what was told is not in the last outcomes."""
 
 
 class _Group:
@@ -96,9 +105,16 @@ class Calls:
         self.latencies = Latencies()
 
     async def execute(
-        self, parsed: Sequence[Parsed], timeout_s: float, *, trace: str = ""
+        self,
+        parsed: Sequence[Parsed],
+        timeout_s: float,
+        *,
+        trace: str = "",
+        on_part: OnPart | None = None,
     ) -> Outcomes:
         """Run a batch; each operation has its own outcome. ``trace``: a sampled ``traceparent``.
+
+        ``on_part`` is told what is done already while the rest takes longer.
 
         :raises NotAppliedError: this member knows no ring, or has stopped; nothing was done.
         """
@@ -108,16 +124,29 @@ class Calls:
         batch = _Batch(self, parsed, ring.partitions_of(item.key for item in parsed))
         batch.trace = trace
         self.in_flight += len(parsed)
-        begun = time.perf_counter()
+        begun, told = time.perf_counter(), 0
+
+        def tell(part: Outcomes) -> None:
+            # Callers of these wait no longer: the rest of the batch is not what they feel.
+            nonlocal told
+            told += len(part.places)
+            self._note(time.perf_counter() - begun, len(part.places))
+            if on_part is not None:
+                on_part(part)
+
+        batch.on_part = None if on_part is None else tell
         try:
             await self._wait(batch, timeout_s)
             took_s = time.perf_counter() - begun
             self.latency_s += _SMOOTHING * (took_s - self.latency_s)
-            self.latencies.note(clocks.monotonic_us(), took_s * 1e6, len(parsed))
+            self._note(took_s, len(parsed) - told)
         finally:
             self.in_flight -= len(parsed)
             self.served += len(parsed)
         return batch.outcomes()
+
+    def _note(self, took_s: float, operations: int) -> None:
+        self.latencies.note(clocks.monotonic_us(), took_s * 1e6, operations)
 
     async def _wait(self, batch: _Batch, timeout_s: float) -> None:
         try:
@@ -127,6 +156,8 @@ class Calls:
                     await batch.done
         except TimeoutError:
             batch.give_up()
+        finally:
+            batch.tell_no_more()
 
     @property
     def ring_version(self) -> int:
@@ -213,7 +244,11 @@ class _Batch:
         self.left = len(parsed)
         self.trace = ""
         self._room = calls.answer_bytes
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = self._loop.create_future()
+        self.on_part: OnPart | None = None
+        self._telling: asyncio.TimerHandle | None = None
+        self._told: set[int] = set()
 
     def start(self, timeout_s: float) -> None:
         """Form the attempts and hand them over."""
@@ -234,7 +269,7 @@ class _Batch:
         for place, item in enumerate(self._parsed):
             partition = self._partitions[place]
             if item.operation is GET:
-                note_read(item.key)
+                note_read(item.key, item.reads)
             if item.staleness_us >= 0 and self._read_relaxed(place, partition, item):
                 continue
             is_write = item.operation.kind is not Kind.GET
@@ -344,8 +379,11 @@ class _Batch:
         if self._results[place] is None:
             self._results[place] = result
             self.left -= 1
-            if not self.left and not self.done.done():
-                self.done.set_result(None)
+            if not self.left:
+                if not self.done.done():
+                    self.done.set_result(None)
+            elif self._telling is None and self.on_part is not None:
+                self._telling = self._loop.call_later(PART_S, self._tell_part)
 
     def _note_stamp(self, partition: int, stamp: Version) -> None:
         if stamp > self._stamps.get(partition, ZERO):
@@ -364,10 +402,30 @@ class _Batch:
             if result is None:
                 self._settle(place, NotAppliedError("no answer before the deadline"))
 
+    def _tell_part(self) -> None:
+        self._telling = None
+        if self.left and self.on_part is not None:
+            part = self.outcomes()
+            self._told.update(part.places)
+            self.on_part(part)
+
+    def tell_no_more(self) -> None:
+        """What is not told by now comes with the last outcomes."""
+        self.on_part = None
+        if self._telling is not None:
+            self._telling.cancel()
+
     def outcomes(self) -> Outcomes:
-        """What became of every operation."""
+        """What became of every operation, but for those that were told of before."""
         stamps = [stamp_to_proto(p, stamp) for p, stamp in self._stamps.items()]
-        return Outcomes([r for r in self._results if r is not None], stamps)
+        if not self.left and not self._told:
+            return Outcomes([r for r in self._results if r is not None], stamps, [])
+        results, places = [], []
+        for place, result in enumerate(self._results):
+            if result is not None and place not in self._told:
+                results.append(result)
+                places.append(place)
+        return Outcomes(results, stamps, places)
 
 
 def _refused(reason: Reason) -> BecketError:

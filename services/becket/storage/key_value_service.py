@@ -21,7 +21,7 @@ from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import key_value_pb2_grpc as rpc
 from becket.core.errors import BecketError, InvalidInputError
 from becket.core.limits import Limits
-from becket.storage.calls import Calls
+from becket.storage.calls import Calls, Outcomes
 from becket.storage.scans import Scans
 from becket.storage.traces import Traces
 
@@ -78,7 +78,7 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
             request.retry = bool(request.request_id) or request.HasField("operation_id")
         parsed = parse(request, self._limits)
         with self._traces.batch("", 1) as trace:
-            results, stamps = await self._calls.execute(
+            results, stamps, _ = await self._calls.execute(
                 [parsed], self._left_s(context), trace=trace
             )
         result = results[0]
@@ -97,7 +97,9 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         """Many operations, each with its own outcome."""
         parsed = parse_batch(request.operations, self._limits)
         with self._traces.batch("", len(parsed)) as trace:
-            results, stamps = await self._calls.execute(parsed, self._left_s(context), trace=trace)
+            results, stamps, _ = await self._calls.execute(
+                parsed, self._left_s(context), trace=trace
+            )
         version = self._calls.ring_version
         return kv.BatchResponse(results=results, stamps=stamps, ring_version=version)
 
@@ -125,7 +127,8 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         try:
             while (answer := await answers.get()) is not None:
                 yield answer
-                room.release()
+                if not answer.more:
+                    room.release()
         finally:
             self._pipelines.discard(answers)
             reading.cancel()
@@ -156,18 +159,33 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
     async def _answer(
         self, request: kv.PipelineRequest, answers: asyncio.Queue[kv.PipelineResponse | None]
     ) -> None:
-        answer = kv.PipelineResponse(batch_id=request.batch_id)
+        def tell(outcomes: Outcomes, *, more: bool = True) -> None:
+            results, stamps, places = outcomes
+            answers.put_nowait(
+                kv.PipelineResponse(
+                    batch_id=request.batch_id,
+                    results=results,
+                    stamps=stamps,
+                    ring_version=self._calls.ring_version,
+                    places=places,
+                    more=more,
+                )
+            )
+
         try:
             timeout_s = self._timeout_s(request)
             parsed = parse_batch(request.operations, self._limits)
+            on_part = tell if request.partial else None
             with self._traces.batch(request.traceparent, len(parsed)) as trace:
-                results, stamps = await self._calls.execute(parsed, timeout_s, trace=trace)
-            answer.results.extend(results)
-            answer.stamps.extend(stamps)
+                outcomes = await self._calls.execute(
+                    parsed, timeout_s, trace=trace, on_part=on_part
+                )
         except BecketError as error:
-            answer.status.CopyFrom(to_status(error))
-        answer.ring_version = self._calls.ring_version
-        answers.put_nowait(answer)
+            answer = kv.PipelineResponse(batch_id=request.batch_id, status=to_status(error))
+            answer.ring_version = self._calls.ring_version
+            answers.put_nowait(answer)
+        else:
+            tell(outcomes, more=False)
 
     def _timeout_s(self, request: kv.PipelineRequest) -> float:
         if not request.HasField("timeout"):

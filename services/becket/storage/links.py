@@ -45,6 +45,8 @@ from becket.core.ring.config import Disk
 from becket.storage.hellos import Hellos
 from becket.storage.outboxes import Outbox
 
+_NOTHING = pb.PeerMessage()
+
 FIRST_PAUSE_S = 0.03
 LONGEST_PAUSE_S = 0.5
 
@@ -326,6 +328,7 @@ class Links:
 
     def send(self, sent: Sequence[Sent]) -> None:
         """Queue each message on its stream; without a stream it is lost, as R10 allows."""
+        last, entry = None, _NOTHING
         for to, message in sent:
             if isinstance(message, Reply | WouldReply):
                 self._answer(to, message)
@@ -339,10 +342,13 @@ class Links:
                     continue
                 if isinstance(message, Claim):
                     link.beats.put(message)
-                elif isinstance(message, BULK):
-                    link.bulk.put(to_proto(message))
+                    continue
+                if message is not last:  # a message to several peers is put together once
+                    last, entry = message, to_proto(message)
+                if isinstance(message, BULK):
+                    link.bulk.put(entry)
                 else:
-                    link.exchange.put(to_proto(message))
+                    link.exchange.put(entry)
                     if self.trace and self.trace not in link.traces:
                         link.traces.append(self.trace)
 

@@ -1,7 +1,7 @@
-"""This member's load, reported to the balancer.
+"""This member's load: measured here, reported to the balancer.
 
-Owns the figures and their smoothing. Nothing depends on a report: without a balancer, or with a
-silent one, everything goes on.
+Owns the figures and their smoothing, and the reports to a balancer. Nothing depends on a report:
+without a balancer, or with a silent one, everything goes on.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from math import exp
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 
@@ -25,22 +27,64 @@ from becket.storage.calls import Calls
 
 EVERY_S = 1.0
 AGAIN_S = 2.0
-_SMOOTHING = 0.3
+LOOK_S = 0.25
+"""Whoever asks more often is told the figures of the last look."""
+SMOOTH_S = 3.0
+
+
+class Figures(NamedTuple):
+    """The load of one member: operations a second, seconds an operation, a share of 1.0."""
+
+    in_flight: int
+    rate: float
+    latency_s: float
+    cpu: float
+
+
+class LoadMeasure:
+    """Smoothed figures, for whoever asks. ``loop_wait``: what waits for the event loop, seconds."""
+
+    def __init__(self, calls: Calls, loop_wait: Callable[[], float]) -> None:
+        self._calls = calls
+        self._loop_wait = loop_wait
+        self._rate = self._cpu = 0.0
+        self._served, self._at = calls.served, time.monotonic()
+        self._is_idle = True
+        self._cpu_s = time.process_time()
+
+    def look(self) -> Figures:
+        """The figures of now.
+
+        An operation's time begins when it arrives: what it waits until the event loop turns to it
+        is a part. Of a member that has had nothing to do that is all there is to say.
+        """
+        self._measure(time.monotonic(), time.process_time())
+        latency_s = self._loop_wait() + (0.0 if self._is_idle else self._calls.latency_s)
+        return Figures(self._calls.in_flight, self._rate, latency_s, min(1.0, self._cpu))
+
+    def _measure(self, now: float, cpu_s: float) -> None:
+        passed = now - self._at
+        if passed < LOOK_S:
+            return
+        share = 1.0 - exp(-passed / SMOOTH_S)
+        served = self._calls.served - self._served
+        self._rate += share * (served / passed - self._rate)
+        self._cpu += share * ((cpu_s - self._cpu_s) / passed - self._cpu)
+        self._is_idle = not served and not self._calls.in_flight
+        self._served, self._at, self._cpu_s = self._calls.served, now, cpu_s
 
 
 class LoadReports:
     """The reports of one member."""
 
-    def __init__(self, identity: Identity, calls: Calls, folder: Path) -> None:
+    def __init__(
+        self, identity: Identity, calls: Calls, measure: LoadMeasure, folder: Path
+    ) -> None:
         self._identity = identity
         self._calls = calls
+        self._measure = measure
         self._folder = folder
         self._pause_s = EVERY_S
-        self._rate = 0.0
-        self._served = 0
-        self._at = time.monotonic()
-        self._cpu_s = time.process_time()
-        self._cpu = 0.0
 
     async def run(self, directory: Directory, otherwise: str) -> None:
         """Report to whichever balancer the directory lists, or to ``otherwise``, for ever."""
@@ -65,21 +109,15 @@ class LoadReports:
             await asyncio.sleep(self._pause_s)
 
     def report(self) -> pb.ReportLoadRequest:
-        """The load since the last report, smoothed."""
-        now, cpu_s = time.monotonic(), time.process_time()
-        passed = max(1e-3, now - self._at)
-        served, self._served = self._calls.served - self._served, self._calls.served
-        self._rate += _SMOOTHING * (served / passed - self._rate)
-        self._cpu += _SMOOTHING * ((cpu_s - self._cpu_s) / passed - self._cpu)
-        self._at, self._cpu_s = now, cpu_s
-        space = shutil.disk_usage(self._folder)
+        """The load now."""
+        figures = self._measure.look()
         report = pb.ReportLoadRequest(
             disk_id=self._identity.disk,
             incarnation=self._identity.incarnation,
-            in_flight=self._calls.in_flight,
-            operations_per_second=self._rate,
-            cpu_utilization=min(1.0, self._cpu),
-            disk_utilization=space.used / space.total,
+            in_flight=figures.in_flight,
+            operations_per_second=figures.rate,
+            cpu_utilization=figures.cpu,
+            disk_utilization=self.disk_used(),
         )
         for hot in self._calls.hot_keys.hottest(clocks.monotonic_us()):
             report.hot_keys.add(
@@ -87,5 +125,10 @@ class LoadReports:
                 reads_per_second=hot.reads_per_second,
                 error_per_second=hot.error_per_second,
             )
-        report.latency.FromNanoseconds(int(self._calls.latency_s * 1e9))
+        report.latency.FromNanoseconds(int(figures.latency_s * 1e9))
         return report
+
+    def disk_used(self) -> float:
+        """The share of the disk that is used, 0.0 to 1.0."""
+        space = shutil.disk_usage(self._folder)
+        return space.used / space.total

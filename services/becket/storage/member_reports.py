@@ -11,16 +11,22 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from time import monotonic
 
 from becket.adapters import clocks
+from becket.adapters.engines.damage import Damage
 from becket.adapters.rpc.rings import epoch_to_proto
 from becket.api.v1 import replica_pb2 as pb
 from becket.core.ring.config import Disk
 from becket.storage.hellos import Hellos
 from becket.storage.latencies import Latencies
+from becket.storage.load import LoadMeasure
 from becket.storage.shell import Shell
 
 GATHER_S = 0.005
+PAUSE_S = 0.1
+"""Between two reports: each tells of every partition, and one that moves is not the last."""
+
 AT_LEAST_S = 0.5
 USED_EVERY_US = 2_000_000
 
@@ -33,14 +39,16 @@ class MemberReports:
         shell: Shell,
         hellos: Hellos,
         suspects: Callable[[], frozenset[Disk]],
-        folder: Path,
+        disk: tuple[Damage, Path],
         *,
+        measure: LoadMeasure,
         latencies: Latencies,
     ) -> None:
         self._shell = shell
         self._hellos = hellos
         self._suspects = suspects
-        self._folder = folder
+        self._damage, self._folder = disk
+        self._measure = measure
         self._latencies = latencies
         self._changed = asyncio.Event()
         self._stopped = False
@@ -62,12 +70,13 @@ class MemberReports:
         while not self._stopped:
             changed = self._changed
             yield self.report()
+            told = monotonic()
             try:
                 async with asyncio.timeout(AT_LEAST_S):
                     await changed.wait()
             except TimeoutError:
                 continue
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(max(GATHER_S, told + PAUSE_S - monotonic()))
 
     def report(self) -> pb.WatchMemberResponse:
         """What there is to say now."""
@@ -78,9 +87,16 @@ class MemberReports:
             pid=os.getpid(),
             used_bytes=self._used(),
             total_bytes=space.total,
+            damaged_cells=self._damage.found,
+            mended_cells=self._damage.mended,
         )
         p99_us, out.recent_operations = self._latencies.p99(clocks.monotonic_us())
         out.latency_p99.FromMicroseconds(p99_us)
+        figures = self._measure.look()
+        out.load.in_flight = figures.in_flight
+        out.load.operations_per_second = figures.rate
+        out.load.latency.FromNanoseconds(int(figures.latency_s * 1e9))
+        out.load.cpu_utilization = figures.cpu
         for certificate in self._shell.certificates.values():
             item = out.certificates.add(
                 partition=certificate.partition,

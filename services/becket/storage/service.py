@@ -34,7 +34,7 @@ from becket.storage.hellos import Hellos
 from becket.storage.instruments import observe
 from becket.storage.key_value_service import KeyValueServicer
 from becket.storage.links import Links
-from becket.storage.load import LoadReports
+from becket.storage.load import LoadMeasure, LoadReports
 from becket.storage.member_reports import MemberReports
 from becket.storage.replica_service import ReplicaServicer
 from becket.storage.ring_keeper import RingKeeper
@@ -46,7 +46,11 @@ from becket.storage.traces import Traces
 HAND_OVER_S = 3.0
 """A stop waits so long for successors; whoever is not taken over by then is taken over later."""
 
-IDLE_TICKS = 10
+HAND_OVER_IDLE_S = 0.4
+"""A stop waits no longer than this for somebody to hand over to."""
+
+HAND_OVER_STEP_S = 0.01
+"""How often a stop looks which partitions have been taken over, to hand over the next ones."""
 
 SPACE_EVERY_S = 1.0
 
@@ -81,14 +85,17 @@ class StorageService:
         self._links = Links(self._hellos, self, self._beats, self._address_of)
         self._calls = Calls(self.shell, view, self.space, answer_bytes=settings.limits.batch_bytes)
         scans = Scans(self.shell, view, disk.cells, self._calls, settings.limits)
+        measure = LoadMeasure(self._calls, lambda: runtime.load.loop_wait_s)
         self._reports = MemberReports(
             self.shell,
             self._hellos,
             lambda: self._beats.suspects,
-            settings.data_folder,
+            (disk.cells.damage, settings.data_folder),
+            measure=measure,
             latencies=self._calls.latencies,
         )
-        self.load = LoadReports(identity, self._calls, settings.data_folder)
+        self.load = LoadReports(identity, self._calls, measure, settings.data_folder)
+        runtime.load.shares = lambda: {"disk": self.load.disk_used()}
         self._traces = Traces(runtime.tracer, commits)
         self._key_values = KeyValueServicer(
             self._calls,
@@ -103,7 +110,8 @@ class StorageService:
         self._wire()
 
     def _wire(self) -> None:
-        observe(self._runtime.meter, self.shell, self._calls, (self._links, self._keeper))
+        parts = (self._links, self._keeper, self._disk.cells.damage)
+        observe(self._runtime.meter, self.shell, self._calls, parts)
         self.shell.network = self._links
         self.shell.on_change = self._on_change
         self.shell.on_failure = self._fail
@@ -166,12 +174,13 @@ class StorageService:
         """Hand every partition over; what is parked is answered with its new coordinator."""
         loop = asyncio.get_running_loop()
         end = loop.time() + min(HAND_OVER_S, self._settings.stop_grace_s / 2)
-        left, idle = self.shell.hand_over(), 0
-        while left and loop.time() < end and idle < IDLE_TICKS:
-            await asyncio.sleep(self._settings.tick_ms / 1000)
+        left, moved = self.shell.hand_over(), loop.time()
+        while left and loop.time() < min(end, moved + HAND_OVER_IDLE_S):
+            await asyncio.sleep(HAND_OVER_STEP_S)
             before, left = left, self.shell.hand_over()
             # None is under way and none has gone: nobody is there who could take over.
-            idle = idle + 1 if left == before == len(self.shell.member.reigns()) else 0
+            if not left == before == len(self.shell.member.reigns()):
+                moved = loop.time()
         if left:
             self._runtime.log.warning("partitions were not taken over", count=left)
         # Callers that were parked learn of their new coordinator, and are answered.

@@ -79,6 +79,7 @@ class Cycle:
             settings.pacing,
             release_us=settings.release_s * 1_000_000,
             gather_us=settings.join_s * 1_000_000,
+            relief=settings.relief,
         )
         self.supervision = Supervision(
             decides,

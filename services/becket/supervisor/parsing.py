@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from becket.adapters.rpc.rings import epoch_from_proto
 from becket.api.v1 import replica_pb2 as pb
+from becket.core.load.weights import Load
 from becket.core.plans.wishes import Certificate
 from becket.core.supervision.snapshot import Coordinated, Seen
 
@@ -43,4 +44,12 @@ def seen_from_proto(name: str, report: pb.WatchMemberResponse, now_us: int) -> S
         total_bytes=report.total_bytes,
         p99_us=report.latency_p99.ToMicroseconds(),
         operations=report.recent_operations,
+        load=_load(report.load) if report.HasField("load") else None,
+        damaged_cells=report.damaged_cells,
+        mended_cells=report.mended_cells,
     )
+
+
+def _load(load: pb.MemberLoad) -> Load:
+    latency_us = load.latency.seconds * 1_000_000 + load.latency.nanos / 1000
+    return Load(load.in_flight, latency_us, load.cpu_utilization)

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from becket.adapters.kubernetes.settings import KubernetesSettings
 from becket.core.errors import InvalidInputError
 from becket.core.hashing import check_partition_count
+from becket.core.load.relief import ReliefSettings
 from becket.core.membership.settings import MembershipSettings
 from becket.core.plans.progress import PlanLimits
 from becket.core.ring.validation import MAX_REPLICAS
@@ -34,6 +35,7 @@ class SupervisorSettings(ServiceSettings):
     # member of 192 empty partitions is filled in 4 s, with 8 in 9 s (2 cores, 4 members).
     plan: Annotated[PlanLimits, CHECKED] = PlanLimits(partitions=64, copies_per_member=16)
     pacing: Annotated[PacingSettings, CHECKED] = PacingSettings()
+    relief: Annotated[ReliefSettings, CHECKED] = ReliefSettings()
     gather_ms: int = Field(20, ge=0, le=10_000, description="news that comes together is one round")
     look_ms: int = Field(250, ge=10, le=60_000, description="a round without news, for the clock")
     refresh_ms: int = Field(1000, ge=10, le=600_000, description="between reads of the ring object")

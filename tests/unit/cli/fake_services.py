@@ -12,7 +12,15 @@ from typing import Any
 
 import grpc
 
-from becket.api.v1 import ring_pb2, ring_pb2_grpc, supervisor_pb2, supervisor_pb2_grpc, types_pb2
+from becket.api.v1 import (
+    balancer_pb2,
+    balancer_pb2_grpc,
+    ring_pb2,
+    ring_pb2_grpc,
+    supervisor_pb2,
+    supervisor_pb2_grpc,
+    types_pb2,
+)
 
 Context = Any
 
@@ -114,9 +122,30 @@ class FakeSupervisor(supervisor_pb2_grpc.SupervisorServiceServicer):
         return self.status
 
 
+class FakeBalancer(balancer_pb2_grpc.BalancerServiceServicer):
+    """Tells ``weights``."""
+
+    def __init__(self) -> None:
+        self.weights = balancer_pb2.Weights()
+
+    def ReportLoad(self, request_iterator: Any, context: Context) -> Any:  # noqa: ANN401, N802
+        raise NotImplementedError
+
+    def WatchWeights(self, request: Any, context: Context) -> Any:  # noqa: ANN401, N802
+        raise NotImplementedError
+
+    def GetWeights(  # noqa: N802
+        self, request: balancer_pb2.GetWeightsRequest, context: Context
+    ) -> balancer_pb2.GetWeightsResponse:
+        del request, context
+        return balancer_pb2.GetWeightsResponse(weights=self.weights)
+
+
 @contextmanager
 def serving(
-    rings: FakeRing | None = None, supervisor: FakeSupervisor | None = None
+    rings: FakeRing | None = None,
+    supervisor: FakeSupervisor | None = None,
+    balancer: FakeBalancer | None = None,
 ) -> Iterator[str]:
     """Serve what is given; the address."""
     with ThreadPoolExecutor(2) as pool:
@@ -125,6 +154,8 @@ def serving(
             ring_pb2_grpc.add_RingServiceServicer_to_server(rings, server)
         if supervisor is not None:
             supervisor_pb2_grpc.add_SupervisorServiceServicer_to_server(supervisor, server)
+        if balancer is not None:
+            balancer_pb2_grpc.add_BalancerServiceServicer_to_server(balancer, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:

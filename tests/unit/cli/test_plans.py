@@ -34,7 +34,7 @@ def a_plan(state: pb.PlanState.ValueType = pb.PLAN_STATE_PROPOSED) -> pb.Plan:
             )
             for number in (3, 5)
         ],
-        loads=[pb.MemberLoad(name="storage-2", copies_before=2, sent_bytes=3_000_000)],
+        loads=[pb.PlanLoad(name="storage-2", copies_before=2, sent_bytes=3_000_000)],
     )
     plan.expected_time.FromMilliseconds(1500)
     return plan

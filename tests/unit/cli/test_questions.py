@@ -13,7 +13,13 @@ from becket.api.v1 import supervisor_pb2 as pb
 from becket.cli.members import state_of
 from becket.cli.rings import new_names
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.fake_services import FakeRing, FakeSupervisor, member, serving
+from tests.unit.cli.fake_services import (
+    FakeBalancer,
+    FakeRing,
+    FakeSupervisor,
+    member,
+    serving,
+)
 
 
 @pytest.fixture
@@ -206,6 +212,23 @@ def test_top_once(run: Run, target: str) -> None:
     result = run("top", "--target", target)
     assert result.exit_code == 2
     assert "--once" in result.stderr
+
+
+def test_top_shows_load_and_hot_keys(run: Run) -> None:
+    fake, balancer = FakeSupervisor(), FakeBalancer()  # type: ignore[abstract]  # as above
+    fake.members = [pb.MemberStatus(member=member(1))]
+    load = balancer.weights.members.add(disk_id="disk-1", weight=0.75, operations_per_second=1234)
+    load.latency.FromMicroseconds(2500)
+    load.cpu_utilization = 0.5
+    balancer.weights.hot_keys.add(key=b"hot", reads_per_second=900)
+    balancer.weights.hot_keys.add(key=b"\xff", reads_per_second=9)
+    balancer.weights.wide_keys.add(key=b"hot")
+    with serving(FakeRing(), fake, balancer) as target:  # type: ignore[abstract]
+        text = run("top", "--once", "--target", target).stdout
+    assert "OPS/S   MS  CPU %  WEIGHT" in text
+    assert "1234  2.5   50.0  0.75" in text
+    assert "hot          900  wide" in text
+    assert "\\xff" in text
 
 
 def test_nobody_answers(run: Run) -> None:

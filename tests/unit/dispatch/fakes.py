@@ -104,6 +104,12 @@ class FakeMember(key_value_pb2_grpc.KeyValueServiceServicer, ring_pb2_grpc.RingS
     def release(self) -> None:
         self._gate.set()
 
+    def say(self, answer: kv.PipelineResponse) -> None:
+        """Send the last part of an answer on the one stream that there is."""
+        (writer,), (number,) = self._writers, self._withheld
+        self._withheld[number] -= 1
+        writer.put_nowait(answer)
+
     def end_streams(self) -> None:
         """End every stream in order, as a member does that stops."""
         for writer in self._writers:
@@ -156,7 +162,8 @@ class FakeMember(key_value_pb2_grpc.KeyValueServiceServicer, ring_pb2_grpc.RingS
         script = self.script or FakeMember.execute
         answer = script(self, request)
         if answer is not None:
-            self._withheld[number] -= 1
+            if not answer.more:
+                self._withheld[number] -= 1
             answers.put_nowait(answer)
 
     @property

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 
+from becket.adapters.dispatch.settings import DispatchSettings
 from becket.adapters.rpc.errors import detail, from_rpc_error, from_status, to_status
 from becket.api.v1 import errors_pb2, key_value_pb2_grpc
 from becket.api.v1 import key_value_pb2 as kv
@@ -77,7 +78,9 @@ async def test_every_call_for_any_key() -> None:
 
 
 async def test_unary_calls_that_wait_together_are_joined() -> None:
-    async with routed() as (cluster, made):
+    # What is held for long leaves the window, so that more batches go, the slower the machine.
+    patient = DispatchSettings(stalled_us=60_000_000)
+    async with routed(dispatch=patient) as (cluster, made):
         stub = made.key_values
         await stub.Put(kv.PutRequest(key=b"warm"), timeout=5)
         before = sum(len(member.batches) for member in cluster.members.values())

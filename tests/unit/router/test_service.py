@@ -12,11 +12,10 @@ from grpc_status import rpc_status
 
 from becket.adapters.local.memory import MemoryTopology
 from becket.adapters.rpc.errors import from_rpc_error, to_status
-from becket.api.v1 import balancer_pb2, ring_pb2, supervisor_pb2, supervisor_pb2_grpc
 from becket.api.v1 import key_value_pb2 as kv
+from becket.api.v1 import ring_pb2, supervisor_pb2, supervisor_pb2_grpc
 from becket.core.errors import BecketError, NotFoundError, RetryLaterError
 from becket.ports.directory import Place
-from becket.router.balance import WeightFollower
 from becket.router.settings import RouterSettings
 from becket.runtime.settings import SettingsError, load_settings
 from tests.unit.dispatch.fakes import FakeCluster, eventually
@@ -127,16 +126,6 @@ async def test_without_a_supervisor_the_call_may_be_made_later() -> None:
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         error = from_rpc_error(caught.value)
         assert isinstance(error, RetryLaterError) or "supervisor" in str(error).lower()
-
-
-async def test_weights_are_taken_as_the_balancer_says() -> None:
-    async with FakeCluster() as cluster, router(addresses_of(cluster)) as made:
-        connection = made.running.connection
-        routes = connection.dispatcher.routes
-        follower = WeightFollower(routes, connection.pool, list)
-        weight = balancer_pb2.MemberWeight(disk_id="disk-0", weight=0.5)
-        follower._take(balancer_pb2.Weights(members=[weight]))
-        assert routes.weights == {"disk-0": 0.5}
 
 
 def test_settings_must_fit_the_limits_of_members(monkeypatch: pytest.MonkeyPatch) -> None:

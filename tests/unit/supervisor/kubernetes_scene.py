@@ -106,7 +106,7 @@ class Scene:
         return self.ring is not None
 
     async def until(self, condition: Callable[[], Any]) -> Any:  # noqa: ANN401
-        """What the condition says, once that is true; whoever waits in vain is told what was said."""
+        """What the condition says, once that is true; the error tells what was said meanwhile."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while not (found := condition()):  # noqa: ASYNC110 - many things change

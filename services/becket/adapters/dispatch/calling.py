@@ -22,10 +22,7 @@ from typing import Protocol
 from google.rpc import status_pb2
 
 from becket.adapters.dispatch.context import Context
-from becket.adapters.dispatch.lanes import (
-    Parcel,
-    UnreachableError,
-)
+from becket.adapters.dispatch.lanes import UnreachableError
 from becket.adapters.dispatch.outcomes import (
     DONE,
     LOST,
@@ -36,6 +33,7 @@ from becket.adapters.dispatch.outcomes import (
     told_by,
     told_by_all,
 )
+from becket.adapters.dispatch.parcels import Parcel
 from becket.adapters.dispatch.routing import Way
 from becket.adapters.dispatch.submissions import Part
 from becket.adapters.dispatch.waiting import NEVER, Ticket

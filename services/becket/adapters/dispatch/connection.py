@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -21,6 +21,7 @@ from becket.adapters.dispatch.ring_follower import RingFollower
 from becket.adapters.dispatch.routing import AddressOf
 from becket.adapters.dispatch.scanning import Scanner
 from becket.adapters.dispatch.settings import DispatchSettings
+from becket.adapters.dispatch.weight_follower import WeightFollower
 from becket.adapters.rpc.channels import open_channel
 from becket.adapters.rpc.ring_view import RingView
 from becket.core.errors import NotAppliedError
@@ -57,6 +58,7 @@ class Connection:
         self.dispatcher = Dispatcher(self.view, self.pool, settings, wiring)
         self.follower = RingFollower(self.dispatcher.news, self.pool, settings, rng)
         self.scanner = Scanner(self.dispatcher.context, self.pool, limits)
+        self._weighing: asyncio.Task[None] | None = None
 
     def start(self, seeds: Sequence[str], *, routing: Routing = "direct") -> None:
         """Watch these addresses, and where ``routing`` allows it fall back to them."""
@@ -66,6 +68,14 @@ class Connection:
         if routing != "direct":
             for address in seeds:
                 self.dispatcher.fall_back_to(address)
+
+    def follow_weights(self, addresses: Callable[[], Sequence[str]]) -> None:
+        """Pick replicas for relaxed reads by what a balancer at one of these addresses says."""
+        dispatcher = self.dispatcher
+        follower = WeightFollower(
+            dispatcher.routes, dispatcher.context.copies, self.pool, addresses
+        )
+        self._weighing = asyncio.create_task(follower.run(), name="weights")
 
     async def wait_ready(self, timeout_s: float) -> None:
         """Wait until a ring is known.
@@ -110,6 +120,9 @@ class Connection:
 
     async def close(self) -> None:
         """End everything; what is under way is told what is known."""
+        if self._weighing is not None:
+            self._weighing.cancel()
+            await asyncio.gather(self._weighing, return_exceptions=True)
         await self.dispatcher.close()
         await self.follower.close()
         await self.pool.close()

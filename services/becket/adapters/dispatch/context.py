@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from becket.adapters.dispatch.budget import Budget
 from becket.adapters.dispatch.locating import Locator
+from becket.adapters.dispatch.near_copies import NearCopies
 from becket.adapters.dispatch.news import News
 from becket.adapters.dispatch.outcomes import Told
 from becket.adapters.dispatch.routing import Routes, Way
@@ -48,6 +49,7 @@ class Context:
     arm: Callable[[], None]
     """Makes sure that time is watched."""
     counts: Counts = field(default_factory=Counts)
+    copies: NearCopies = field(default_factory=NearCopies)
 
     def heed(self, told: Told, partition: int) -> None:
         """Take what a refusal says of the coordinator."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from enum import Enum
 from typing import Protocol
 
 import grpc
@@ -24,6 +23,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import status_pb2
 
 from becket.adapters.dispatch.latency import Latency
+from becket.adapters.dispatch.parcels import Parcel, ParcelState
 from becket.adapters.dispatch.settings import DispatchSettings
 from becket.adapters.dispatch.timing import Clock
 from becket.api.v1 import key_value_pb2 as kv
@@ -42,68 +42,6 @@ class UnreachableError(RetryLaterError):
     """The member cannot be reached now; nothing was sent."""
 
 
-class Parcel:
-    """Operations of one call, or reads of one caller, on their way to one member.
-
-    ``keys``: those of its operations. ``patience_us``: how long the member may work on it, 0 where
-    the member is to decide. ``alone``: nothing else may be in its batch.
-    """
-
-    __slots__ = (
-        "alone",
-        "keys",
-        "look_us",
-        "operations",
-        "patience_us",
-        "put_us",
-        "size",
-        "state",
-        "writes",
-    )
-
-    def __init__(
-        self, operations: list[kv.Operation], keys: list[bytes], size: int, *, writes: bool
-    ) -> None:
-        self.operations = operations
-        self.keys = keys
-        self.size = size
-        self.writes = writes
-        self.patience_us = 0
-        self.alone = False
-        self.put_us = 0
-        self.look_us = 0
-        """When to look at it, if it still waits then."""
-        self.state = ParcelState.NEW
-
-    def on_results(self, results: list[kv.Result]) -> None:
-        """The member's results, one for each operation."""
-        raise NotImplementedError
-
-    def on_refused(self, status: status_pb2.Status, *, company: bool) -> None:
-        """The batch was refused as a whole; ``company``: others were in it."""
-        raise NotImplementedError
-
-    def on_lost(self, *, sent: bool) -> None:
-        """No answer will come; where not ``sent``, nothing has left this process."""
-        raise NotImplementedError
-
-    def on_waiting(self, age_us: int) -> int:
-        """It has waited for so long since it was put into the lane.
-
-        Returns the age at which to look again, unless there are news before.
-        """
-        raise NotImplementedError
-
-
-class ParcelState(Enum):
-    """Where a parcel is."""
-
-    NEW = "new"
-    QUEUED = "queued"
-    SENT = "sent"
-    OVER = "over"
-
-
 class Listener(Protocol):
     """Who hears of what answers say beside their results."""
 
@@ -117,12 +55,14 @@ class Listener(Protocol):
 class _Batch:
     """Parcels in flight together."""
 
-    __slots__ = ("count", "parcels", "sent_us")
+    __slots__ = ("count", "parcels", "results", "sent_us")
 
     def __init__(self, parcels: list[Parcel], count: int, sent_us: int) -> None:
         self.parcels = parcels
         self.count = count
         self.sent_us = sent_us
+        self.results: list[kv.Result | None] | None = None
+        """What a first part of the answer has brought; None before there was one."""
 
 
 class Lane:
@@ -187,11 +127,11 @@ class Lane:
             return False
         if len(in_flight) >= settings.window_most:
             return True
-        # A batch is answered as a whole: one operation that waits for a new coordinator must not
-        # hold up all others that come after it.
+        # Operations that wait for a new coordinator must not hold up all others that come after
+        # them: their batch has been answered in part, or not at all for longer than usual.
         usual_us = max(settings.stalled_us, 3 * self.latency.mean_us)
         since_us = self._clock.now_us() - usual_us
-        young = sum(1 for batch in in_flight.values() if batch.sent_us > since_us)
+        young = sum(b.results is None and b.sent_us > since_us for b in in_flight.values())
         return young >= settings.window
 
     def look(self) -> None:
@@ -203,6 +143,10 @@ class Lane:
         """How long one more operation would probably take, in relation to other lanes."""
         if not self.in_flight_operations:
             return self.latency.expected_us(self._clock.now_us())
+        return (self.in_flight_operations + 1) * self.latency.mean_us
+
+    def burden(self) -> float:
+        """How long one more operation would take, by what was measured last, however long ago."""
         return (self.in_flight_operations + 1) * self.latency.mean_us
 
     def put(self, parcel: Parcel, now_us: int) -> None:
@@ -364,7 +308,7 @@ class Lane:
     def _assemble(self) -> kv.PipelineRequest:
         """The next batch; what does not fit into it, or must not be in it, keeps its place."""
         settings, queue = self._settings, self._queue
-        request = kv.PipelineRequest()
+        request = kv.PipelineRequest(partial=True)
         parcels: list[Parcel] = []
         deferred: list[Parcel] = []
         written: set[bytes] = set()
@@ -402,27 +346,44 @@ class Lane:
         return request
 
     def _take(self, response: kv.PipelineResponse) -> None:
-        batch = self._in_flight.pop(response.batch_id, None)
+        batch = self._in_flight.get(response.batch_id)
         if batch is None:
             return
-        now_us = self._clock.now_us()
-        self.latency.note(now_us - batch.sent_us, now_us)
+        if not response.more:
+            del self._in_flight[response.batch_id]
+        if batch.results is None:
+            now_us = self._clock.now_us()
+            self.latency.note(now_us - batch.sent_us, now_us)
         self._listener.on_answer(list(response.stamps))
-        refused = response.status if response.HasField("status") else None
-        results = list(response.results)
-        whole = len(results) == batch.count
+        if response.HasField("status"):
+            self._refuse(batch, response.status)
+            return
+        results: list[kv.Result | None] = list(response.results)
+        if response.places or response.more:
+            results = _merged(batch, response)
+        self._deliver(batch, results, last=not response.more)
+
+    def _refuse(self, batch: _Batch, status: status_pb2.Status) -> None:
+        for parcel in batch.parcels:
+            if parcel.state is not ParcelState.OVER:
+                self._release(parcel)
+                parcel.on_refused(status, company=len(batch.parcels) > 1)
+
+    def _deliver(self, batch: _Batch, results: list[kv.Result | None], *, last: bool) -> None:
+        """Hand out what is there; with the ``last`` part, what is not there is lost."""
         at = 0
         for parcel in batch.parcels:
             upto = at + len(parcel.operations)
-            if parcel.state is not ParcelState.OVER:
-                self._release(parcel)
-                if refused is not None:
-                    parcel.on_refused(refused, company=len(batch.parcels) > 1)
-                elif whole:
-                    parcel.on_results(results[at:upto])
-                else:
-                    parcel.on_lost(sent=True)
+            own = [result for result in results[at:upto] if result is not None]
             at = upto
+            if parcel.state is ParcelState.OVER:
+                continue
+            if len(own) == len(parcel.operations) and len(results) == batch.count:
+                self._release(parcel)
+                parcel.on_results(own)
+            elif last:
+                self._release(parcel)
+                parcel.on_lost(sent=True)
 
     # Breaking
 
@@ -470,6 +431,18 @@ class Lane:
     def _lose_all(self) -> None:
         self._end_stream(clean=True)
         self._lose_queue()
+
+
+def _merged(batch: _Batch, response: kv.PipelineResponse) -> list[kv.Result | None]:
+    """The results of all parts so far; a part that makes no sense adds nothing."""
+    results = batch.results
+    if results is None:
+        results = batch.results = [None] * batch.count
+    if len(response.places) == len(response.results):
+        for place, result in zip(response.places, response.results, strict=True):
+            if place < batch.count:
+                results[place] = result
+    return results
 
 
 def _fits(parcel: Parcel, written: set[bytes], read: set[bytes]) -> bool:

@@ -16,8 +16,10 @@ from collections.abc import Iterable
 from google.rpc import status_pb2
 
 from becket.adapters.dispatch.context import Context
-from becket.adapters.dispatch.lanes import Lane, Parcel, ParcelState, UnreachableError
+from becket.adapters.dispatch.lanes import Lane, UnreachableError
+from becket.adapters.dispatch.near_copies import Fill
 from becket.adapters.dispatch.outcomes import LOST, UNSENT, Told, failure, told_by
+from becket.adapters.dispatch.parcels import Parcel, ParcelState
 from becket.adapters.dispatch.routing import Way
 from becket.adapters.dispatch.submissions import OPERATION_BYTES, Submission
 from becket.adapters.dispatch.waiting import NEVER, Ticket
@@ -42,6 +44,7 @@ class Reading(Parcel):
         "attempts",
         "blind",
         "family",
+        "fill",
         "last",
         "partition",
         "places",
@@ -68,6 +71,8 @@ class Reading(Parcel):
         self.redirects = 0
         self.tried: tuple[Disk, ...] | None = None
         """The replicas that a relaxed read was refused by; None for a linearizable one."""
+        self.fill: Fill | None = None
+        """What is asked in place of the one read, where its answer will be kept."""
         self.ticket: Ticket | None = None
         self.last: Told | None = None
 
@@ -95,6 +100,8 @@ class Reading(Parcel):
 
     def on_results(self, results: list[kv.Result]) -> None:
         submission, failed = self.submission, []
+        if self.fill is not None:
+            self.reads.on_filled(self.keys[0], self.fill, results[0])
         for place, result in zip(self.places, results, strict=True):
             if result.HasField("status"):
                 failed.append((place, told_by(result.status)))
@@ -138,10 +145,7 @@ class Reads:
         for place, partition, key in places:
             operation = operations[place]
             if operation.get.consistency > kv.CONSISTENCY_LINEARIZABLE:
-                reading = Reading(self, submission, partition)
-                reading.tried = ()
-                reading.add(place, operation, key)
-                self.try_now(reading)
+                self._begin_relaxed(submission, (place, partition, key), operation)
                 continue
             way = routes.way(partition)
             if way is None:
@@ -159,6 +163,28 @@ class Reads:
         for reading in readings.values():
             assert reading.way is not None
             self._put(reading, reading.way)
+
+    def _begin_relaxed(
+        self, submission: Submission, at: tuple[int, int, bytes], operation: kv.Operation
+    ) -> None:
+        """From the copy of a hot key that is kept here, or by any replica."""
+        place, partition, key = at
+        copies, fill = self._context.copies, None
+        if key in copies.wide:
+            now_us = self._context.clock.now_us()
+            found = copies.find(operation.get, now_us)
+            if found is not None:
+                submission.settle(place, found)
+                return
+            fill = copies.fill(operation, now_us)
+        reading = Reading(self, submission, partition)
+        reading.tried, reading.fill = (), fill
+        reading.add(place, operation if fill is None else fill.operation, key)
+        self.try_now(reading)
+
+    def on_filled(self, key: bytes, fill: Fill, result: kv.Result) -> None:
+        """The answer to a fill has come."""
+        self._context.copies.take(key, fill, result)
 
     def try_now(self, reading: Reading) -> None:
         """Make an attempt at reads of one partition, or wait where there is nobody to ask."""

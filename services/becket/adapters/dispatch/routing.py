@@ -16,6 +16,10 @@ from becket.adapters.rpc.ring_view import RingView
 from becket.core.replication.versions import NO_EPOCH, Epoch
 from becket.core.ring.config import Disk
 
+ZONE_FACTOR = 4.0
+"""A zone is left when an answer there would take so many times as long as elsewhere."""
+LEAST_WEIGHT = 0.01
+
 AddressOf = Callable[[Disk], str | None]
 """From a disk to host:port, None where it is not known."""
 
@@ -46,6 +50,8 @@ class Routes:
         """Whether members are not to be dialled from here: everything goes by the fallbacks."""
         self.weights: Mapping[Disk, float] = {}
         """What the balancer says of members; 1.0 is the mean."""
+        self.zone = ""
+        """Relaxed reads stay in this zone while it is not overloaded; empty: no zone is better."""
         self._make_lane = make_lane
         self._rng = rng
         self._address_of = address_of
@@ -126,7 +132,9 @@ class Routes:
     def relaxed(self, partition: int, tried: Collection[Disk]) -> Way | None:
         """The better of two replicas for a relaxed read; the coordinator where none is left.
 
-        Better is what has less in flight x latency, by weight (DESIGN section 9).
+        Two are drawn by weight, and the one with less in flight x latency wins (DESIGN section 9).
+        Replicas in this process's zone go before others, unless an answer would take
+        ``ZONE_FACTOR`` times as long there.
         """
         epoch = self.epoch(partition)
         ways = []
@@ -135,14 +143,43 @@ class Routes:
                 lane = self.lane_of(disk)
                 if lane is not None and lane.is_reachable:
                     ways.append(Way(lane, disk, epoch))
-        if len(ways) > 2:
-            ways = self._rng.sample(ways, 2)
         if not ways:
             return self.way(partition)
-        return min(ways, key=self._cost)
+        ring = self.view.ring
+        if not self.zone or ring is None:
+            return self._better(ways)
+        near = [way for way in ways if ring.member(way.disk).zone == self.zone]
+        if not near or len(near) == len(ways):
+            return self._better(ways)
+        here, there = self._better(near), self._better([way for way in ways if way not in near])
+        is_overloaded = self._burden(here) > ZONE_FACTOR * self._burden(there)
+        return there if is_overloaded else here
 
-    def _cost(self, way: Way) -> float:
-        return way.lane.cost() / max(self.weights.get(way.disk, 1.0), 0.01)
+    def _better(self, ways: list[Way]) -> Way:
+        """Of two that are drawn by weight the one that will probably answer first."""
+        if len(ways) > 2:
+            ways = self._two_of(ways)
+        # The weight has had its say in the draw: what it rests on is in the cost once more.
+        return min(ways, key=_cost)
+
+    def _two_of(self, ways: list[Way]) -> list[Way]:
+        left, drawn = list(ways), []
+        for _ in range(2):
+            at = self._rng.random() * sum(self._weight(way) for way in left)
+            for way in left:
+                at -= self._weight(way)
+                if at < 0:
+                    break
+            drawn.append(way)
+            left.remove(way)
+        return drawn
+
+    def _weight(self, way: Way) -> float:
+        return max(self.weights.get(way.disk, 1.0), LEAST_WEIGHT)
+
+    def _burden(self, way: Way) -> float:
+        """Like the cost, but a lane that is not used does not seem to become faster by that."""
+        return way.lane.burden() / self._weight(way)
 
     def unused(self) -> list[Lane]:
         """Take out the lanes to addresses that no member of the ring has any more."""
@@ -156,3 +193,7 @@ class Routes:
         if gone:
             self.forget()
         return [self.lanes.pop(address) for address in gone]
+
+
+def _cost(way: Way) -> float:
+    return way.lane.cost()

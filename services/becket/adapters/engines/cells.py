@@ -11,12 +11,13 @@ import struct
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from becket.adapters.cell_bytes import CELL_BYTES
+from becket.adapters.engines.damage import Damage
 from becket.core.errors import EncodingError
 from becket.core.replication.cells import Cell
 from becket.core.replication.encoding import (
     decode_cell,
     decode_partition,
-    encode_cell,
     encode_partition,
 )
 from becket.core.replication.store import (
@@ -49,6 +50,8 @@ class EngineCells:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._recent = RecentCells()
+        self.damage = Damage()
+        """What was found on the disk that does not read."""
 
     def raise_incarnation(self) -> int:
         """Count this start, durably, before any message is sent (PROTOCOL section 1)."""
@@ -99,6 +102,7 @@ class EngineCells:
         try:
             cell = decode_cell(raw)
         except EncodingError as error:
+            self.damage.note(partition, key)
             raise CorruptCellError(f"{key!r} of partition {partition}: {error}") from error
         self._recent.put(partition, key, cell)
         return cell
@@ -121,6 +125,7 @@ class EngineCells:
             except EncodingError:
                 # What the disk has lost is lost, though it may still be remembered.
                 self._recent.drop(partition, key[len(prefix) :])
+                self.damage.note(partition, key[len(prefix) :])
                 found.append((key[len(prefix) :], None))
         return found
 
@@ -129,15 +134,18 @@ class EngineCells:
     def apply(self, writes: Iterable[Write]) -> None:
         """Apply one step's writes as one transaction, without sync."""
         batch: list[Change] = []
-        recent = self._recent
+        recent, damage = self._recent, self.damage
         for write in writes:
             batch += _changes(write)
             if isinstance(write, PutCell):
                 recent.put(write.partition, write.key, write.cell)
+                damage.note_written(write.partition, write.key)
             elif isinstance(write, DeleteCell):
                 recent.drop(write.partition, write.key)
+                damage.note_written(write.partition, write.key)
             elif isinstance(write, ClearCells):
                 recent.clear()
+                damage.note_cleared(write.partition)
         self._engine.apply(batch)
 
 
@@ -186,7 +194,7 @@ class RecentCells:
 
 def _changes(write: Write) -> list[Change]:
     if isinstance(write, PutCell):
-        return [Put(_cells(write.partition) + write.key, encode_cell(write.cell))]
+        return [Put(_cells(write.partition) + write.key, CELL_BYTES.encode(write.cell))]
     if isinstance(write, PutDigest):
         key = _DIGEST + _BUCKET.pack(write.partition, write.bucket)
         return [Put(key, write.digest.to_bytes(16, "little"))]

@@ -54,14 +54,20 @@ NOBODY = Caller()
 
 
 class Parsed(NamedTuple):
-    """One checked operation. ``staleness_us`` -1: linearizable; ``ANY_AGE``: any will do."""
+    """One checked operation. ``staleness_us`` -1: linearizable; ``ANY_AGE``: any will do.
+
+    ``reads``: how many reads of the key it stands for, when hot keys are counted.
+    """
 
     key: bytes
     operation: Operation
     caller: Caller = NOBODY
     staleness_us: int = -1
+    reads: int = 1
 
 
+MOST_READS = 1_000_000
+"""No single read counts for more, whatever its caller says."""
 ANY_AGE = 1 << 62
 """A staleness that every replica meets."""
 
@@ -102,7 +108,8 @@ def parse(request: Request, limits: Limits, path: str = "") -> Parsed:
     if not 1 <= len(key) <= limits.key_bytes:
         limits.check_key(key, f"{dot}key")
     if isinstance(request, kv.GetRequest):
-        return Parsed(key, GET, NOBODY, _staleness_us(request, dot))
+        reads = 1 + min(request.answered_from_copy, MOST_READS)
+        return Parsed(key, GET, NOBODY, _staleness_us(request, dot), reads)
     operation = _operation(request, limits, dot)
     limits.check_operation(operation, path)
     return Parsed(key, operation, _caller(request, dot))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from becket.adapters.cell_bytes import CELL_BYTES
 from becket.adapters.rpc.rings import (
     config_from_proto,
     config_to_proto,
@@ -20,7 +21,6 @@ from becket.api.v1 import replica_pb2 as pb
 from becket.api.v1 import types_pb2
 from becket.core.errors import BecketError, InvalidInputError
 from becket.core.replication.cells import Cell
-from becket.core.replication.encoding import decode_cell, encode_cell
 from becket.core.replication.messages import (
     Accept,
     Check,
@@ -81,11 +81,11 @@ def _set_version(target: types_pb2.Version, version: Version) -> None:
 
 def _set_cell(target: pb.Cell, cell: Cell) -> None:
     _set_version(target.version, cell.ver)
-    target.content = encode_cell(cell)
+    target.content = CELL_BYTES.encode(cell)
 
 
 def _cell(message: pb.Cell) -> Cell:
-    cell = decode_cell(message.content)
+    cell = CELL_BYTES.decode(message.content)
     if cell.ver != version_from_proto(message.version):
         raise PeerMessageError("a cell's version is not the one beside it")
     return cell
@@ -321,6 +321,7 @@ def claim_to_proto(claim: Claim) -> pb.Claim:
         lease_us=claim.lease_us,
         clock_us=claim.clock_us,
         bounded=claim.bounded,
+        leaving=claim.leaving,
     )
     if claim.covered is not None:
         out.covered.SetInParent()
@@ -339,7 +340,13 @@ def claim_from_proto(message: pb.Claim) -> Claim:
             for item in message.covered.items
         )
     return Claim(
-        message.id, message.digest, covered, message.lease_us, message.clock_us, message.bounded
+        message.id,
+        message.digest,
+        covered,
+        message.lease_us,
+        message.clock_us,
+        message.bounded,
+        message.leaving,
     )
 
 

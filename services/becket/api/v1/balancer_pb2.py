@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62\x65\x63ket/api/v1/balancer.proto\x12\rbecket.api.v1\x1a\x1egoogle/protobuf/duration.proto\"\xf3\x01\n\x11ReportLoadRequest\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x11\n\tin_flight\x18\x03 \x01(\r\x12\x1d\n\x15operations_per_second\x18\x04 \x01(\x01\x12*\n\x07latency\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0f\x63pu_utilization\x18\x06 \x01(\x01\x12\x18\n\x10\x64isk_utilization\x18\x07 \x01(\x01\x12\'\n\x08hot_keys\x18\x08 \x03(\x0b\x32\x15.becket.api.v1.HotKey\"I\n\x06HotKey\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x18\n\x10reads_per_second\x18\x02 \x01(\x01\x12\x18\n\x10\x65rror_per_second\x18\x03 \x01(\x01\"D\n\x12ReportLoadResponse\x12.\n\x0bnext_report\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x15\n\x13WatchWeightsRequest\"?\n\x14WatchWeightsResponse\x12\'\n\x07weights\x18\x01 \x01(\x0b\x32\x16.becket.api.v1.Weights\"\x13\n\x11GetWeightsRequest\"=\n\x12GetWeightsResponse\x12\'\n\x07weights\x18\x01 \x01(\x0b\x32\x16.becket.api.v1.Weights\"r\n\x07Weights\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12,\n\x07members\x18\x02 \x03(\x0b\x32\x1b.becket.api.v1.MemberWeight\x12)\n\twide_keys\x18\x03 \x03(\x0b\x32\x16.becket.api.v1.WideKey\"^\n\x0cMemberWeight\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12-\n\nreport_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"H\n\x07WideKey\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x30\n\rmax_staleness\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\x96\x02\n\x0f\x42\x61lancerService\x12U\n\nReportLoad\x12 .becket.api.v1.ReportLoadRequest\x1a!.becket.api.v1.ReportLoadResponse(\x01\x30\x01\x12Y\n\x0cWatchWeights\x12\".becket.api.v1.WatchWeightsRequest\x1a#.becket.api.v1.WatchWeightsResponse0\x01\x12Q\n\nGetWeights\x12 .becket.api.v1.GetWeightsRequest\x1a!.becket.api.v1.GetWeightsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62\x65\x63ket/api/v1/balancer.proto\x12\rbecket.api.v1\x1a\x1egoogle/protobuf/duration.proto\"\xf3\x01\n\x11ReportLoadRequest\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x11\n\tin_flight\x18\x03 \x01(\r\x12\x1d\n\x15operations_per_second\x18\x04 \x01(\x01\x12*\n\x07latency\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0f\x63pu_utilization\x18\x06 \x01(\x01\x12\x18\n\x10\x64isk_utilization\x18\x07 \x01(\x01\x12\'\n\x08hot_keys\x18\x08 \x03(\x0b\x32\x15.becket.api.v1.HotKey\"I\n\x06HotKey\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x18\n\x10reads_per_second\x18\x02 \x01(\x01\x12\x18\n\x10\x65rror_per_second\x18\x03 \x01(\x01\"D\n\x12ReportLoadResponse\x12.\n\x0bnext_report\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x15\n\x13WatchWeightsRequest\"?\n\x14WatchWeightsResponse\x12\'\n\x07weights\x18\x01 \x01(\x0b\x32\x16.becket.api.v1.Weights\"\x13\n\x11GetWeightsRequest\"=\n\x12GetWeightsResponse\x12\'\n\x07weights\x18\x01 \x01(\x0b\x32\x16.becket.api.v1.Weights\"\x9b\x01\n\x07Weights\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12,\n\x07members\x18\x02 \x03(\x0b\x32\x1b.becket.api.v1.MemberWeight\x12)\n\twide_keys\x18\x03 \x03(\x0b\x32\x16.becket.api.v1.WideKey\x12\'\n\x08hot_keys\x18\x04 \x03(\x0b\x32\x15.becket.api.v1.HotKey\"\xd5\x01\n\x0cMemberWeight\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12-\n\nreport_age\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x15operations_per_second\x18\x04 \x01(\x01\x12*\n\x07latency\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tin_flight\x18\x06 \x01(\x01\x12\x17\n\x0f\x63pu_utilization\x18\x07 \x01(\x01\"H\n\x07WideKey\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x30\n\rmax_staleness\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\x96\x02\n\x0f\x42\x61lancerService\x12U\n\nReportLoad\x12 .becket.api.v1.ReportLoadRequest\x1a!.becket.api.v1.ReportLoadResponse(\x01\x30\x01\x12Y\n\x0cWatchWeights\x12\".becket.api.v1.WatchWeightsRequest\x1a#.becket.api.v1.WatchWeightsResponse0\x01\x12Q\n\nGetWeights\x12 .becket.api.v1.GetWeightsRequest\x1a!.becket.api.v1.GetWeightsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,12 +46,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETWEIGHTSREQUEST']._serialized_end=577
   _globals['_GETWEIGHTSRESPONSE']._serialized_start=579
   _globals['_GETWEIGHTSRESPONSE']._serialized_end=640
-  _globals['_WEIGHTS']._serialized_start=642
-  _globals['_WEIGHTS']._serialized_end=756
-  _globals['_MEMBERWEIGHT']._serialized_start=758
-  _globals['_MEMBERWEIGHT']._serialized_end=852
-  _globals['_WIDEKEY']._serialized_start=854
-  _globals['_WIDEKEY']._serialized_end=926
-  _globals['_BALANCERSERVICE']._serialized_start=929
-  _globals['_BALANCERSERVICE']._serialized_end=1207
+  _globals['_WEIGHTS']._serialized_start=643
+  _globals['_WEIGHTS']._serialized_end=798
+  _globals['_MEMBERWEIGHT']._serialized_start=801
+  _globals['_MEMBERWEIGHT']._serialized_end=1014
+  _globals['_WIDEKEY']._serialized_start=1016
+  _globals['_WIDEKEY']._serialized_end=1088
+  _globals['_BALANCERSERVICE']._serialized_start=1091
+  _globals['_BALANCERSERVICE']._serialized_end=1369
 # @@protoc_insertion_point(module_scope)

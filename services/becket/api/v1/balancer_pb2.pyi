@@ -218,6 +218,7 @@ class Weights(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
     WIDE_KEYS_FIELD_NUMBER: _builtins.int
+    HOT_KEYS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Rises with every change while one balancer lives; a lower number means another balancer."""
     @_builtins.property
@@ -228,16 +229,23 @@ class Weights(_message.Message):
     def wide_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___WideKey]:
         """Keys to be read from more replicas, under bounded staleness."""
 
+    @_builtins.property
+    def hot_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___HotKey]:
+        """The keys that are read most, over all members, the hottest first, up to 32; as of the last
+        look, and told with whatever else is told.
+        """
+
     def __init__(
         self,
         *,
         number: _builtins.int = ...,
         members: _abc.Iterable[Global___MemberWeight] | None = ...,
         wide_keys: _abc.Iterable[Global___WideKey] | None = ...,
+        hot_keys: _abc.Iterable[Global___HotKey] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "number", b"number", "wide_keys", b"wide_keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hot_keys", b"hot_keys", "members", b"members", "number", b"number", "wide_keys", b"wide_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -252,13 +260,27 @@ class MemberWeight(_message.Message):
     DISK_ID_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     REPORT_AGE_FIELD_NUMBER: _builtins.int
+    OPERATIONS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    LATENCY_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    CPU_UTILIZATION_FIELD_NUMBER: _builtins.int
     disk_id: _builtins.str
     """The member's disk."""
     weight: _builtins.float
     """Its share relative to the others; the mean over all members is 1.0."""
+    operations_per_second: _builtins.float
+    """Operations a second, as reported last."""
+    in_flight: _builtins.float
+    """Operations under way, smoothed."""
+    cpu_utilization: _builtins.float
+    """The share of its processor time that is used, smoothed, 0.0 to 1.0."""
     @_builtins.property
     def report_age(self) -> _duration_pb2.Duration:
         """How old the report is that it rests on; old ones fade to the mean."""
+
+    @_builtins.property
+    def latency(self) -> _duration_pb2.Duration:
+        """The time of an operation, smoothed; unset where none was reported."""
 
     def __init__(
         self,
@@ -266,10 +288,14 @@ class MemberWeight(_message.Message):
         disk_id: _builtins.str = ...,
         weight: _builtins.float = ...,
         report_age: _duration_pb2.Duration | None = ...,
+        operations_per_second: _builtins.float = ...,
+        latency: _duration_pb2.Duration | None = ...,
+        in_flight: _builtins.float = ...,
+        cpu_utilization: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report_age", b"report_age"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latency", b"latency", "report_age", b"report_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "report_age", b"report_age", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_utilization", b"cpu_utilization", "disk_id", b"disk_id", "in_flight", b"in_flight", "latency", b"latency", "operations_per_second", b"operations_per_second", "report_age", b"report_age", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -67,7 +67,7 @@ class BalancerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchWeights(self, request, context):
-        """The weights now, then whenever they change. The server ends the stream with OK when it is old:
+        """The weights now, then whenever they change, and at least every 5 s. The server ends the stream with OK when it is old:
         open another one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -40,7 +40,7 @@ class BalancerServiceStub:
     with the time until the next. Nothing is owed when the stream breaks: open another one.
     """
     WatchWeights: _grpc.UnaryStreamMultiCallable[_balancer_pb2.WatchWeightsRequest, _balancer_pb2.WatchWeightsResponse]
-    """The weights now, then whenever they change. The server ends the stream with OK when it is old:
+    """The weights now, then whenever they change, and at least every 5 s. The server ends the stream with OK when it is old:
     open another one.
     """
     GetWeights: _grpc.UnaryUnaryMultiCallable[_balancer_pb2.GetWeightsRequest, _balancer_pb2.GetWeightsResponse]
@@ -58,7 +58,7 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
     with the time until the next. Nothing is owed when the stream breaks: open another one.
     """
     WatchWeights: _aio.UnaryStreamMultiCallable[_balancer_pb2.WatchWeightsRequest, _balancer_pb2.WatchWeightsResponse]  # type: ignore[assignment]
-    """The weights now, then whenever they change. The server ends the stream with OK when it is old:
+    """The weights now, then whenever they change, and at least every 5 s. The server ends the stream with OK when it is old:
     open another one.
     """
     GetWeights: _aio.UnaryUnaryMultiCallable[_balancer_pb2.GetWeightsRequest, _balancer_pb2.GetWeightsResponse]  # type: ignore[assignment]
@@ -85,7 +85,7 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _balancer_pb2.WatchWeightsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_balancer_pb2.WatchWeightsResponse], _abc.AsyncIterator[_balancer_pb2.WatchWeightsResponse]]:
-        """The weights now, then whenever they change. The server ends the stream with OK when it is old:
+        """The weights now, then whenever they change, and at least every 5 s. The server ends the stream with OK when it is old:
         open another one.
         """
 

@@ -28,49 +28,49 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62\x65\x63ket/api/v1/key_value.proto\x12\rbecket.api.v1\x1a\x19\x62\x65\x63ket/api/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"e\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"|\n\nGetRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12/\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32\x1a.becket.api.v1.Consistency\x12\x30\n\rmax_staleness\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"W\n\x0bGetResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.becket.api.v1.Entry\x12#\n\x05stamp\x18\x02 \x01(\x0b\x32\x14.becket.api.v1.Stamp\"\xcc\x01\n\nPutRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tif_absent\x18\x04 \x01(\x08\x12\x12\n\nif_version\x18\x05 \x01(\x0c\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\r\n\x05retry\x18\x07 \x01(\x08\x12\x30\n\x0coperation_id\x18\x08 \x01(\x0b\x32\x1a.becket.api.v1.OperationId\"C\n\x0bPutResponse\x12\x0f\n\x07version\x18\x01 \x01(\x0c\x12#\n\x05stamp\x18\x02 \x01(\x0b\x32\x14.becket.api.v1.Stamp\"\x85\x01\n\rDeleteRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x12\n\nif_version\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05retry\x18\x04 \x01(\x08\x12\x30\n\x0coperation_id\x18\x05 \x01(\x0b\x32\x1a.becket.api.v1.OperationId\"F\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\x12#\n\x05stamp\x18\x02 \x01(\x0b\x32\x14.becket.api.v1.Stamp\"\x83\x01\n\x10IncrementRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05\x64\x65lta\x18\x02 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05retry\x18\x04 \x01(\x08\x12\x30\n\x0coperation_id\x18\x05 \x01(\x0b\x32\x1a.becket.api.v1.OperationId\"X\n\x11IncrementResponse\x12\r\n\x05value\x18\x01 \x01(\x03\x12\x0f\n\x07version\x18\x02 \x01(\x0c\x12#\n\x05stamp\x18\x03 \x01(\x0b\x32\x14.becket.api.v1.Stamp\"\xd2\x01\n\tOperation\x12(\n\x03get\x18\x01 \x01(\x0b\x32\x19.becket.api.v1.GetRequestH\x00\x12(\n\x03put\x18\x02 \x01(\x0b\x32\x19.becket.api.v1.PutRequestH\x00\x12.\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x1c.becket.api.v1.DeleteRequestH\x00\x12\x34\n\tincrement\x18\x04 \x01(\x0b\x32\x1f.becket.api.v1.IncrementRequestH\x00\x42\x0b\n\toperation\"\xf6\x01\n\x06Result\x12)\n\x03get\x18\x01 \x01(\x0b\x32\x1a.becket.api.v1.GetResponseH\x00\x12)\n\x03put\x18\x02 \x01(\x0b\x32\x1a.becket.api.v1.PutResponseH\x00\x12/\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x1d.becket.api.v1.DeleteResponseH\x00\x12\x35\n\tincrement\x18\x04 \x01(\x0b\x32 .becket.api.v1.IncrementResponseH\x00\x12$\n\x06status\x18\x05 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"<\n\x0c\x42\x61tchRequest\x12,\n\noperations\x18\x01 \x03(\x0b\x32\x18.becket.api.v1.Operation\"s\n\rBatchResponse\x12&\n\x07results\x18\x01 \x03(\x0b\x32\x15.becket.api.v1.Result\x12$\n\x06stamps\x18\x02 \x03(\x0b\x32\x14.becket.api.v1.Stamp\x12\x14\n\x0cring_version\x18\x03 \x01(\x04\"\x92\x01\n\x0fPipelineRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12,\n\noperations\x18\x02 \x03(\x0b\x32\x18.becket.api.v1.Operation\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"\xac\x01\n\x10PipelineResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12&\n\x07results\x18\x02 \x03(\x0b\x32\x15.becket.api.v1.Result\x12$\n\x06stamps\x18\x03 \x03(\x0b\x32\x14.becket.api.v1.Stamp\x12\x14\n\x0cring_version\x18\x04 \x01(\x04\x12\"\n\x06status\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\"\x87\x01\n\x0bScanRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\x0c\x12\r\n\x05start\x18\x02 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x0c\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\x0c\x12\x11\n\tkeys_only\x18\x06 \x01(\x08\x12\x12\n\npartitions\x18\x07 \x03(\r\"t\n\x0cScanResponse\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.becket.api.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\x0c\x12$\n\x06stamps\x18\x03 \x03(\x0b\x32\x14.becket.api.v1.Stamp*v\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43ONSISTENCY_LINEARIZABLE\x10\x01\x12\x17\n\x13\x43ONSISTENCY_BOUNDED\x10\x02\x12\x13\n\x0f\x43ONSISTENCY_ANY\x10\x03\x32\xfa\x03\n\x0fKeyValueService\x12<\n\x03Get\x12\x19.becket.api.v1.GetRequest\x1a\x1a.becket.api.v1.GetResponse\x12<\n\x03Put\x12\x19.becket.api.v1.PutRequest\x1a\x1a.becket.api.v1.PutResponse\x12\x45\n\x06\x44\x65lete\x12\x1c.becket.api.v1.DeleteRequest\x1a\x1d.becket.api.v1.DeleteResponse\x12N\n\tIncrement\x12\x1f.becket.api.v1.IncrementRequest\x1a .becket.api.v1.IncrementResponse\x12\x42\n\x05\x42\x61tch\x12\x1b.becket.api.v1.BatchRequest\x1a\x1c.becket.api.v1.BatchResponse\x12O\n\x08Pipeline\x12\x1e.becket.api.v1.PipelineRequest\x1a\x1f.becket.api.v1.PipelineResponse(\x01\x30\x01\x12?\n\x04Scan\x12\x1a.becket.api.v1.ScanRequest\x1a\x1b.becket.api.v1.ScanResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62\x65\x63ket/api/v1/key_value.proto\x12\rbecket.api.v1\x1a\x19\x62\x65\x63ket/api/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"e\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x0f\n\x07version\x18\x03 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x98\x01\n\nGetRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12/\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32\x1a.becket.api.v1.Consistency\x12\x30\n\rmax_staleness\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x61nswered_from_copy\x18\x04 \x01(\r\"W\n\x0bGetResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.becket.api.v1.Entry\x12#\n\x05stamp\x18\x02 \x01(\x0b\x32\x14.becket.api.v1.Stamp\"\xcc\x01\n\nPutRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tif_absent\x18\x04 \x01(\x08\x12\x12\n\nif_version\x18\x05 \x01(\x0c\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\r\n\x05retry\x18\x07 \x01(\x08\x12\x30\n\x0coperation_id\x18\x08 \x01(\x0b\x32\x1a.becket.api.v1.OperationId\"C\n\x0bPutResponse\x12\x0f\n\x07version\x18\x01 \x01(\x0c\x12#\n\x05stamp\x18\x02 \x01(\x0b\x32\x14.becket.api.v1.Stamp\"\x85\x01\n\rDeleteRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x12\n\nif_version\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05retry\x18\x04 \x01(\x08\x12\x30\n\x0coperation_id\x18\x05 \x01(\x0b\x32\x1a.becket.api.v1.OperationId\"F\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\x12#\n\x05stamp\x18\x02 \x01(\x0b\x32\x14.becket.api.v1.Stamp\"\x83\x01\n\x10IncrementRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05\x64\x65lta\x18\x02 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05retry\x18\x04 \x01(\x08\x12\x30\n\x0coperation_id\x18\x05 \x01(\x0b\x32\x1a.becket.api.v1.OperationId\"X\n\x11IncrementResponse\x12\r\n\x05value\x18\x01 \x01(\x03\x12\x0f\n\x07version\x18\x02 \x01(\x0c\x12#\n\x05stamp\x18\x03 \x01(\x0b\x32\x14.becket.api.v1.Stamp\"\xd2\x01\n\tOperation\x12(\n\x03get\x18\x01 \x01(\x0b\x32\x19.becket.api.v1.GetRequestH\x00\x12(\n\x03put\x18\x02 \x01(\x0b\x32\x19.becket.api.v1.PutRequestH\x00\x12.\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x1c.becket.api.v1.DeleteRequestH\x00\x12\x34\n\tincrement\x18\x04 \x01(\x0b\x32\x1f.becket.api.v1.IncrementRequestH\x00\x42\x0b\n\toperation\"\xf6\x01\n\x06Result\x12)\n\x03get\x18\x01 \x01(\x0b\x32\x1a.becket.api.v1.GetResponseH\x00\x12)\n\x03put\x18\x02 \x01(\x0b\x32\x1a.becket.api.v1.PutResponseH\x00\x12/\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x1d.becket.api.v1.DeleteResponseH\x00\x12\x35\n\tincrement\x18\x04 \x01(\x0b\x32 .becket.api.v1.IncrementResponseH\x00\x12$\n\x06status\x18\x05 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"<\n\x0c\x42\x61tchRequest\x12,\n\noperations\x18\x01 \x03(\x0b\x32\x18.becket.api.v1.Operation\"s\n\rBatchResponse\x12&\n\x07results\x18\x01 \x03(\x0b\x32\x15.becket.api.v1.Result\x12$\n\x06stamps\x18\x02 \x03(\x0b\x32\x14.becket.api.v1.Stamp\x12\x14\n\x0cring_version\x18\x03 \x01(\x04\"\xa3\x01\n\x0fPipelineRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12,\n\noperations\x18\x02 \x03(\x0b\x32\x18.becket.api.v1.Operation\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\x12\x0f\n\x07partial\x18\x05 \x01(\x08\"\xca\x01\n\x10PipelineResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12&\n\x07results\x18\x02 \x03(\x0b\x32\x15.becket.api.v1.Result\x12$\n\x06stamps\x18\x03 \x03(\x0b\x32\x14.becket.api.v1.Stamp\x12\x14\n\x0cring_version\x18\x04 \x01(\x04\x12\"\n\x06status\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0e\n\x06places\x18\x06 \x03(\r\x12\x0c\n\x04more\x18\x07 \x01(\x08\"\x87\x01\n\x0bScanRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\x0c\x12\r\n\x05start\x18\x02 \x01(\x0c\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x0c\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\x0c\x12\x11\n\tkeys_only\x18\x06 \x01(\x08\x12\x12\n\npartitions\x18\x07 \x03(\r\"t\n\x0cScanResponse\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.becket.api.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\x0c\x12$\n\x06stamps\x18\x03 \x03(\x0b\x32\x14.becket.api.v1.Stamp*v\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43ONSISTENCY_LINEARIZABLE\x10\x01\x12\x17\n\x13\x43ONSISTENCY_BOUNDED\x10\x02\x12\x13\n\x0f\x43ONSISTENCY_ANY\x10\x03\x32\xfa\x03\n\x0fKeyValueService\x12<\n\x03Get\x12\x19.becket.api.v1.GetRequest\x1a\x1a.becket.api.v1.GetResponse\x12<\n\x03Put\x12\x19.becket.api.v1.PutRequest\x1a\x1a.becket.api.v1.PutResponse\x12\x45\n\x06\x44\x65lete\x12\x1c.becket.api.v1.DeleteRequest\x1a\x1d.becket.api.v1.DeleteResponse\x12N\n\tIncrement\x12\x1f.becket.api.v1.IncrementRequest\x1a .becket.api.v1.IncrementResponse\x12\x42\n\x05\x42\x61tch\x12\x1b.becket.api.v1.BatchRequest\x1a\x1c.becket.api.v1.BatchResponse\x12O\n\x08Pipeline\x12\x1e.becket.api.v1.PipelineRequest\x1a\x1f.becket.api.v1.PipelineResponse(\x01\x30\x01\x12?\n\x04Scan\x12\x1a.becket.api.v1.ScanRequest\x1a\x1b.becket.api.v1.ScanResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'becket.api.v1.key_value_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSISTENCY']._serialized_start=2412
-  _globals['_CONSISTENCY']._serialized_end=2530
+  _globals['_CONSISTENCY']._serialized_start=2488
+  _globals['_CONSISTENCY']._serialized_end=2606
   _globals['_ENTRY']._serialized_start=165
   _globals['_ENTRY']._serialized_end=266
-  _globals['_GETREQUEST']._serialized_start=268
-  _globals['_GETREQUEST']._serialized_end=392
-  _globals['_GETRESPONSE']._serialized_start=394
-  _globals['_GETRESPONSE']._serialized_end=481
-  _globals['_PUTREQUEST']._serialized_start=484
-  _globals['_PUTREQUEST']._serialized_end=688
-  _globals['_PUTRESPONSE']._serialized_start=690
-  _globals['_PUTRESPONSE']._serialized_end=757
-  _globals['_DELETEREQUEST']._serialized_start=760
-  _globals['_DELETEREQUEST']._serialized_end=893
-  _globals['_DELETERESPONSE']._serialized_start=895
-  _globals['_DELETERESPONSE']._serialized_end=965
-  _globals['_INCREMENTREQUEST']._serialized_start=968
-  _globals['_INCREMENTREQUEST']._serialized_end=1099
-  _globals['_INCREMENTRESPONSE']._serialized_start=1101
-  _globals['_INCREMENTRESPONSE']._serialized_end=1189
-  _globals['_OPERATION']._serialized_start=1192
-  _globals['_OPERATION']._serialized_end=1402
-  _globals['_RESULT']._serialized_start=1405
-  _globals['_RESULT']._serialized_end=1651
-  _globals['_BATCHREQUEST']._serialized_start=1653
-  _globals['_BATCHREQUEST']._serialized_end=1713
-  _globals['_BATCHRESPONSE']._serialized_start=1715
-  _globals['_BATCHRESPONSE']._serialized_end=1830
-  _globals['_PIPELINEREQUEST']._serialized_start=1833
-  _globals['_PIPELINEREQUEST']._serialized_end=1979
-  _globals['_PIPELINERESPONSE']._serialized_start=1982
-  _globals['_PIPELINERESPONSE']._serialized_end=2154
-  _globals['_SCANREQUEST']._serialized_start=2157
-  _globals['_SCANREQUEST']._serialized_end=2292
-  _globals['_SCANRESPONSE']._serialized_start=2294
-  _globals['_SCANRESPONSE']._serialized_end=2410
-  _globals['_KEYVALUESERVICE']._serialized_start=2533
-  _globals['_KEYVALUESERVICE']._serialized_end=3039
+  _globals['_GETREQUEST']._serialized_start=269
+  _globals['_GETREQUEST']._serialized_end=421
+  _globals['_GETRESPONSE']._serialized_start=423
+  _globals['_GETRESPONSE']._serialized_end=510
+  _globals['_PUTREQUEST']._serialized_start=513
+  _globals['_PUTREQUEST']._serialized_end=717
+  _globals['_PUTRESPONSE']._serialized_start=719
+  _globals['_PUTRESPONSE']._serialized_end=786
+  _globals['_DELETEREQUEST']._serialized_start=789
+  _globals['_DELETEREQUEST']._serialized_end=922
+  _globals['_DELETERESPONSE']._serialized_start=924
+  _globals['_DELETERESPONSE']._serialized_end=994
+  _globals['_INCREMENTREQUEST']._serialized_start=997
+  _globals['_INCREMENTREQUEST']._serialized_end=1128
+  _globals['_INCREMENTRESPONSE']._serialized_start=1130
+  _globals['_INCREMENTRESPONSE']._serialized_end=1218
+  _globals['_OPERATION']._serialized_start=1221
+  _globals['_OPERATION']._serialized_end=1431
+  _globals['_RESULT']._serialized_start=1434
+  _globals['_RESULT']._serialized_end=1680
+  _globals['_BATCHREQUEST']._serialized_start=1682
+  _globals['_BATCHREQUEST']._serialized_end=1742
+  _globals['_BATCHRESPONSE']._serialized_start=1744
+  _globals['_BATCHRESPONSE']._serialized_end=1859
+  _globals['_PIPELINEREQUEST']._serialized_start=1862
+  _globals['_PIPELINEREQUEST']._serialized_end=2025
+  _globals['_PIPELINERESPONSE']._serialized_start=2028
+  _globals['_PIPELINERESPONSE']._serialized_end=2230
+  _globals['_SCANREQUEST']._serialized_start=2233
+  _globals['_SCANREQUEST']._serialized_end=2368
+  _globals['_SCANRESPONSE']._serialized_start=2370
+  _globals['_SCANRESPONSE']._serialized_end=2486
+  _globals['_KEYVALUESERVICE']._serialized_start=2609
+  _globals['_KEYVALUESERVICE']._serialized_end=3115
 # @@protoc_insertion_point(module_scope)

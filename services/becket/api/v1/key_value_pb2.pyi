@@ -106,10 +106,15 @@ class GetRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     MAX_STALENESS_FIELD_NUMBER: _builtins.int
+    ANSWERED_FROM_COPY_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
     """The key, 1 byte to 4 KiB."""
     consistency: Global___Consistency.ValueType
     """How fresh the answer must be; linearizable where unset."""
+    answered_from_copy: _builtins.int
+    """How many reads of this key the caller has answered from the copy of a hot key since it asked
+    last; for the counting of hot keys only. Up to 1,000,000; more counts as that.
+    """
     @_builtins.property
     def max_staleness(self) -> _duration_pb2.Duration:
         """For CONSISTENCY_BOUNDED: the age that is still good enough, over 0; 5 s where unset."""
@@ -120,10 +125,11 @@ class GetRequest(_message.Message):
         key: _builtins.bytes = ...,
         consistency: Global___Consistency.ValueType = ...,
         max_staleness: _duration_pb2.Duration | None = ...,
+        answered_from_copy: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["max_staleness", b"max_staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "key", b"key", "max_staleness", b"max_staleness"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_from_copy", b"answered_from_copy", "consistency", b"consistency", "key", b"key", "max_staleness", b"max_staleness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -551,11 +557,16 @@ class PipelineRequest(_message.Message):
     OPERATIONS_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.int
     """Chosen by the caller, unique in the stream; comes back in the answer."""
     traceparent: _builtins.str
     """The W3C trace context of a sampled batch; empty otherwise. A stream has one context for all of
     its batches, hence this one.
+    """
+    partial: _builtins.bool
+    """What is done need not wait long for the rest of the batch: the answer may come in several
+    messages. A server that does not know this field answers in one.
     """
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
@@ -574,10 +585,11 @@ class PipelineRequest(_message.Message):
         operations: _abc.Iterable[Global___Operation] | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
         traceparent: _builtins.str = ...,
+        partial: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "operations", b"operations", "timeout", b"timeout", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "operations", b"operations", "partial", b"partial", "timeout", b"timeout", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -594,10 +606,14 @@ class PipelineResponse(_message.Message):
     STAMPS_FIELD_NUMBER: _builtins.int
     RING_VERSION_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.int
     """The batch that this answers."""
     ring_version: _builtins.int
     """As in BatchResponse."""
+    more: _builtins.bool
+    """Whether further messages answer the rest of this batch."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
         """As in BatchResponse. Empty where status is set."""
@@ -610,6 +626,12 @@ class PipelineResponse(_message.Message):
     def status(self) -> _status_pb2.Status:
         """Why the batch as a whole was refused; nothing of it was applied. Unset where it was not."""
 
+    @_builtins.property
+    def places(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Which operations of the batch the results belong to, counted from 0, in rising order, one for
+        each result. Empty: all of them, in their order. Only where the request allowed parts.
+        """
+
     def __init__(
         self,
         *,
@@ -618,10 +640,12 @@ class PipelineResponse(_message.Message):
         stamps: _abc.Iterable[_types_pb2.Stamp] | None = ...,
         ring_version: _builtins.int = ...,
         status: _status_pb2.Status | None = ...,
+        places: _abc.Iterable[_builtins.int] | None = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "results", b"results", "ring_version", b"ring_version", "stamps", b"stamps", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "more", b"more", "places", b"places", "results", b"results", "ring_version", b"ring_version", "stamps", b"stamps", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1003,6 +1003,7 @@ class Claim(_message.Message):
     LEASE_US_FIELD_NUMBER: _builtins.int
     CLOCK_US_FIELD_NUMBER: _builtins.int
     BOUNDED_FIELD_NUMBER: _builtins.int
+    LEAVING_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Ties the reply to the moment of sending."""
     digest: _builtins.int
@@ -1013,6 +1014,8 @@ class Claim(_message.Message):
     """The sender's clock."""
     bounded: _builtins.bool
     """Whether an answer that is good for bounded reads is asked for."""
+    leaving: _builtins.bool
+    """Whether the sender hands everything over for good: nothing is to be handed to it."""
     @_builtins.property
     def covered(self) -> Global___CoveredList:
         """The list itself; unset where the receiver should know its digest."""
@@ -1026,10 +1029,11 @@ class Claim(_message.Message):
         lease_us: _builtins.int = ...,
         clock_us: _builtins.int = ...,
         bounded: _builtins.bool = ...,
+        leaving: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["covered", b"covered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounded", b"bounded", "clock_us", b"clock_us", "covered", b"covered", "digest", b"digest", "id", b"id", "lease_us", b"lease_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounded", b"bounded", "clock_us", b"clock_us", "covered", b"covered", "digest", b"digest", "id", b"id", "lease_us", b"lease_us", "leaving", b"leaving"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1240,6 +1244,9 @@ class WatchMemberResponse(_message.Message):
     TOTAL_BYTES_FIELD_NUMBER: _builtins.int
     LATENCY_P99_FIELD_NUMBER: _builtins.int
     RECENT_OPERATIONS_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    DAMAGED_CELLS_FIELD_NUMBER: _builtins.int
+    MENDED_CELLS_FIELD_NUMBER: _builtins.int
     pid: _builtins.int
     """The process id on its machine."""
     used_bytes: _builtins.int
@@ -1248,6 +1255,10 @@ class WatchMemberResponse(_message.Message):
     """Bytes that its disk holds in all."""
     recent_operations: _builtins.int
     """How many operations these were."""
+    damaged_cells: _builtins.int
+    """Cells that were found damaged on its disk since it started."""
+    mended_cells: _builtins.int
+    """Of these, the ones that were written anew from other replicas."""
     @_builtins.property
     def hello(self) -> Global___Hello:
         """Who reports."""
@@ -1270,6 +1281,10 @@ class WatchMemberResponse(_message.Message):
     def latency_p99(self) -> _duration_pb2.Duration:
         """The slowest hundredth of the operations of the last two seconds took as long, or longer."""
 
+    @_builtins.property
+    def load(self) -> Global___MemberLoad:
+        """How busy it is."""
+
     def __init__(
         self,
         *,
@@ -1282,14 +1297,53 @@ class WatchMemberResponse(_message.Message):
         total_bytes: _builtins.int = ...,
         latency_p99: _duration_pb2.Duration | None = ...,
         recent_operations: _builtins.int = ...,
+        load: Global___MemberLoad | None = ...,
+        damaged_cells: _builtins.int = ...,
+        mended_cells: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "latency_p99", b"latency_p99"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "latency_p99", b"latency_p99", "load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "hello", b"hello", "latency_p99", b"latency_p99", "partitions", b"partitions", "pid", b"pid", "recent_operations", b"recent_operations", "suspected_disk_ids", b"suspected_disk_ids", "total_bytes", b"total_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "damaged_cells", b"damaged_cells", "hello", b"hello", "latency_p99", b"latency_p99", "load", b"load", "mended_cells", b"mended_cells", "partitions", b"partitions", "pid", b"pid", "recent_operations", b"recent_operations", "suspected_disk_ids", b"suspected_disk_ids", "total_bytes", b"total_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchMemberResponse: _TypeAlias = WatchMemberResponse  # noqa: Y015
+
+@_typing.final
+class MemberLoad(_message.Message):
+    """How busy a member is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    OPERATIONS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    LATENCY_FIELD_NUMBER: _builtins.int
+    CPU_UTILIZATION_FIELD_NUMBER: _builtins.int
+    in_flight: _builtins.int
+    """Operations begun and not ended, at this moment."""
+    operations_per_second: _builtins.float
+    """Operations ended a second, smoothed over some seconds."""
+    cpu_utilization: _builtins.float
+    """The share of its processor time that is used, 0.0 to 1.0."""
+    @_builtins.property
+    def latency(self) -> _duration_pb2.Duration:
+        """The smoothed time of an operation, from when its event loop could have turned to it."""
+
+    def __init__(
+        self,
+        *,
+        in_flight: _builtins.int = ...,
+        operations_per_second: _builtins.float = ...,
+        latency: _duration_pb2.Duration | None = ...,
+        cpu_utilization: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latency", b"latency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_utilization", b"cpu_utilization", "in_flight", b"in_flight", "latency", b"latency", "operations_per_second", b"operations_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberLoad: _TypeAlias = MemberLoad  # noqa: Y015
 
 @_typing.final
 class Certificate(_message.Message):

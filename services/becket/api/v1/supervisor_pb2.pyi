@@ -660,7 +660,7 @@ class Plan(_message.Message):
         """How long all of it is expected to take, by what was measured or else assumed."""
 
     @_builtins.property
-    def loads(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberLoad]:
+    def loads(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanLoad]:
         """What it means for each member that it concerns."""
 
     def __init__(
@@ -677,7 +677,7 @@ class Plan(_message.Message):
         reason: _builtins.str = ...,
         expected_time: _duration_pb2.Duration | None = ...,
         measured: _builtins.bool = ...,
-        loads: _abc.Iterable[Global___MemberLoad] | None = ...,
+        loads: _abc.Iterable[Global___PlanLoad] | None = ...,
         earlier_steps: _builtins.int = ...,
         step_count: _builtins.int = ...,
         done_count: _builtins.int = ...,
@@ -691,7 +691,7 @@ class Plan(_message.Message):
 Global___Plan: _TypeAlias = Plan  # noqa: Y015
 
 @_typing.final
-class MemberLoad(_message.Message):
+class PlanLoad(_message.Message):
     """What a plan means for one member."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -742,7 +742,7 @@ class MemberLoad(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___MemberLoad: _TypeAlias = MemberLoad  # noqa: Y015
+Global___PlanLoad: _TypeAlias = PlanLoad  # noqa: Y015
 
 @_typing.final
 class PlanStep(_message.Message):

@@ -15,10 +15,11 @@ from statistics import fmean
 from typing import NamedTuple
 
 from becket.core.errors import OverloadedError
-from becket.core.load.reports import Report
+from becket.core.load.hot_keys import HotKey
+from becket.core.load.reports import MAX_HOT_KEYS, Report
 from becket.core.load.settings import LoadSettings
 from becket.core.load.weights import Load, weights
-from becket.core.load.wide_keys import merged, wide_keys
+from becket.core.load.wide_keys import Reads, hottest, merged, wide_keys
 from becket.core.ring.config import Disk
 
 
@@ -27,14 +28,20 @@ class Weighed(NamedTuple):
 
     weight: float
     age_us: int
+    load: Load
+    operations_per_second: float
 
 
 class Weights(NamedTuple):
-    """The weights at one moment; ``number`` rises when they change."""
+    """The weights at one moment; ``number`` rises when they change.
+
+    ``hot_keys``: those that are read most over all members, the hottest first.
+    """
 
     number: int
     members: Mapping[Disk, Weighed]
     wide_keys: tuple[bytes, ...]
+    hot_keys: tuple[HotKey, ...] = ()
 
 
 @dataclass
@@ -44,6 +51,7 @@ class _Entry:
     in_flight: float
     latency_us: float
     cpu: float
+    since_us: int
 
 
 class Ledger:
@@ -70,7 +78,7 @@ class Ledger:
             return False
         if before is None or report.incarnation > before.report.incarnation:
             self._entries[report.disk] = _Entry(
-                report, now_us, report.in_flight, report.latency_us, report.cpu
+                report, now_us, report.in_flight, report.latency_us, report.cpu, now_us
             )
         else:
             self._smooth(before, report, now_us)
@@ -97,24 +105,30 @@ class Ledger:
         self._entries = {
             disk: entry for disk, entry in self._entries.items() if now_us - entry.at_us < gone_us
         }
-        fresh = {
-            disk: settings.freshness(now_us - entry.at_us, known)
+        loads = {
+            disk: Load(
+                entry.in_flight,
+                entry.latency_us,
+                entry.cpu,
+                settings.freshness(now_us - entry.at_us, known),
+                settings.growth(now_us - entry.since_us),
+            )
             for disk, entry in self._entries.items()
         }
-        members = weights(
-            {
-                disk: Load(entry.in_flight, entry.latency_us, entry.cpu, fresh[disk])
-                for disk, entry in self._entries.items()
-            },
-            settings,
-        )
+        read = merged((e.report.hot_keys, loads[d].freshness) for d, e in self._entries.items())
         found = Weights(
             self.told.number,
             {
-                disk: Weighed(weight, now_us - self._entries[disk].at_us)
-                for disk, weight in members.items()
+                disk: Weighed(
+                    weight,
+                    now_us - self._entries[disk].at_us,
+                    loads[disk],
+                    self._entries[disk].report.operations_per_second,
+                )
+                for disk, weight in weights(loads, settings).items()
             },
-            self._wide(fresh),
+            self._wide(read),
+            hottest(read, MAX_HOT_KEYS),
         )
         if self._differs(found):
             found = found._replace(number=found.number + 1)
@@ -122,16 +136,11 @@ class Ledger:
         self.told = found
         return found
 
-    def _wide(self, fresh: Mapping[Disk, float]) -> tuple[bytes, ...]:
+    def _wide(self, read: Mapping[bytes, Reads]) -> tuple[bytes, ...]:
         if not self._entries:
             return ()
-        reports = {disk: entry.report for disk, entry in self._entries.items()}
-        return wide_keys(
-            frozenset(self.told.wide_keys),
-            merged((report.hot_keys, fresh[disk]) for disk, report in reports.items()),
-            fmean(report.operations_per_second for report in reports.values()),
-            self._settings,
-        )
+        done = fmean(entry.report.operations_per_second for entry in self._entries.values())
+        return wide_keys(frozenset(self.told.wide_keys), read, done, self._settings)
 
     def _differs(self, found: Weights) -> bool:
         before = self._numbered

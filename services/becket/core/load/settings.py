@@ -30,6 +30,10 @@ class LoadSettings:
     """Then its weight goes to the mean over this time."""
     keep_us: int = 20 * SECOND
     """After that it is kept, at the mean, for this time, and forgotten."""
+    slow_start_us: int = 10 * SECOND
+    """A process that has just begun gets its full weight after this time: its caches are cold."""
+    slow_least: float = 0.2
+    """It begins with this share of its weight."""
     spread: float = 4.0
     """No member's room is taken for more than so many times the median's, or less than its part."""
     change: float = 0.05
@@ -49,6 +53,8 @@ class LoadSettings:
         """Check each value and relation."""
         for field in ("report_us", "reports_per_second", "members", "smooth_us", "fade_us"):
             _check(getattr(self, field) > 0, field, "must be positive")
+        _check(self.slow_start_us > 0, "slow_start_us", "must be positive")
+        _check(0 < self.slow_least <= 1, "slow_least", "must be in (0, 1]")
         _check(self.fresh_reports >= 2, "fresh_reports", "must be at least 2: one may be late")
         _check(self.keep_us >= 0, "keep_us", "must not be negative")
         _check(self.spread >= 1, "spread", "must be at least 1")
@@ -67,6 +73,11 @@ class LoadSettings:
         """1.0 for a report that is as good as new, 0.0 for one that says nothing any more."""
         faded_us = age_us - self.fresh_reports * self.interval_us(members)
         return min(1.0, max(0.0, 1.0 - faded_us / self.fade_us))
+
+    def growth(self, since_us: int) -> float:
+        """The share of its weight that a process gets which has reported for so long."""
+        grown = min(1.0, max(0, since_us) / self.slow_start_us)
+        return self.slow_least + (1.0 - self.slow_least) * grown
 
     def gone_us(self, members: int) -> int:
         """The age at which a report is forgotten."""

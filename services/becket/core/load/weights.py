@@ -20,7 +20,8 @@ from r = 0.4 on. Taking only a share g of each new figure keeps it quiet while `
 tests run the loop.
 
 Bounds: figures further than ``spread`` times from the median are taken for that much, so that an
-idle member is not flooded, and one in trouble still gets what shows that it has recovered.
+idle member is not flooded, and one in trouble still gets what shows that it has recovered. A
+process that has just begun is idle too, and its caches are cold: its weight grows for some seconds.
 """
 
 from __future__ import annotations
@@ -38,12 +39,16 @@ LEAST_IDLE = 0.05
 
 
 class Load(NamedTuple):
-    """One member's smoothed figures; ``freshness`` goes from 1.0 to 0.0 as they age."""
+    """One member's smoothed figures; ``freshness`` goes from 1.0 to 0.0 as they age.
+
+    ``growth``: the share of its weight that a process gets which has just begun.
+    """
 
     in_flight: float
     latency_us: float
     cpu: float
     freshness: float = 1.0
+    growth: float = 1.0
 
 
 def spare(load: Load, usual_latency_us: float) -> float:
@@ -65,7 +70,10 @@ def weights(loads: Mapping[Disk, Load], settings: LoadSettings) -> dict[Disk, fl
     middle = median(room.values())
     low, high = middle / settings.spread, middle * settings.spread
     bounded = _to_mean({disk: min(high, max(low, value)) for disk, value in room.items()})
-    faded = {disk: 1.0 + (bounded[disk] - 1.0) * loads[disk].freshness for disk in loads}
+    faded = {
+        disk: (1.0 + (bounded[disk] - 1.0) * load.freshness) * load.growth
+        for disk, load in loads.items()
+    }
     return _to_mean(faded)
 
 

@@ -38,6 +38,14 @@ def merged(reports: Iterable[tuple[Iterable[HotKey], float]]) -> dict[bytes, Rea
     return found
 
 
+def hottest(reads: Mapping[bytes, Reads], most: int) -> tuple[HotKey, ...]:
+    """The ``most`` keys that are read most, the hottest first; of equal ones the smaller."""
+    order = sorted(reads, key=lambda key: (-reads[key].at_most, key))[:most]
+    return tuple(
+        HotKey(key, reads[key].at_most, reads[key].at_most - reads[key].at_least) for key in order
+    )
+
+
 def wide_keys(
     present: frozenset[bytes],
     reads: Mapping[bytes, Reads],

@@ -37,9 +37,10 @@ def path(ring: Ring, step: Step) -> tuple[tuple[Disk, ...], ...]:
 
 
 def next_replicas(ring: Ring, step: Step, held: tuple[Disk, ...]) -> tuple[Disk, ...]:
-    """What follows ``held``, which is ``step.present`` or a set of the path but the last."""
+    """What follows ``held``: ``step.present`` in any order, or a set of the path but the last."""
     ways = path(ring, step)
-    return ways[0] if held == step.present else ways[ways.index(held) + 1]
+    is_start = sorted(held) == sorted(step.present)
+    return ways[0] if is_start else ways[ways.index(held) + 1]
 
 
 def _urgency(ring: Ring, disk: Disk) -> tuple[bool, bool]:

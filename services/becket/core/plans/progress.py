@@ -8,9 +8,11 @@ A step stands, as the ring shows it, at one of:
 
 * **done**: FINAL with the wished replicas;
 * **under way**: JOINT towards the wished replicas;
-* **open**: FINAL with the replicas that were there when the plan was made, or with some on the way
-  from there (``path``: one newcomer at a time);
-* **behind another change**: JOINT towards the replicas that the plan starts from; it waits;
+* **open**: FINAL with the replicas that were there when the plan was made, in whatever order (a
+  coordinator may have moved for load meanwhile), or with some on the way from there (``path``: one
+  newcomer at a time);
+* **behind another change**: JOINT towards replicas that the plan starts from, in whatever order; it
+  waits;
 * anything else: the plan is for another ring, and nothing changes (StalePlanError).
 
 A change whose newcomer is lost is abandoned (PROTOCOL R20), whoever began it.
@@ -157,7 +159,8 @@ def standing(ring: Ring, index: int, step: Step) -> Standing:
     config = ring.configs[step.partition]
     if config.target == step.wished:
         return Standing.UNDER_WAY if config.is_joint else Standing.DONE
-    if config.target != step.present and config.target not in path(ring, step):
+    is_start = sorted(config.target) == sorted(step.present)
+    if not is_start and config.target not in path(ring, step):
         problem = f"partition {step.partition} now has {_named(ring, config)}"
         raise StalePlanError(f"{field}.present", problem)
     for disk in step.wished:
@@ -165,7 +168,7 @@ def standing(ring: Ring, index: int, step: Step) -> Standing:
             raise StalePlanError(f"{field}.wished", f"{ring.name_of(disk)} may hold no copies")
     if not config.is_joint:
         return Standing.OPEN
-    return Standing.WAITING if config.target == step.present else Standing.UNDER_WAY
+    return Standing.WAITING if is_start else Standing.UNDER_WAY
 
 
 def _check_same_ring(ring: Ring, plan: Plan) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from becket.core.replication import invariants
 from becket.core.replication.context import Context
+from becket.core.replication.coordinator import Coordinator
 from becket.core.replication.leases import Covered, Pair, SentClaim, digest_of
 from becket.core.replication.messages import Claim, ClaimReply, Sent
 from becket.core.replication.seats import Seat
@@ -26,10 +27,14 @@ class Claims:
         self._due_us = 0
         self._covered: dict[Disk, tuple[Covered, int]] = {}
         self._covered_serial = -1
+        self._reigning: tuple[tuple[int, Coordinator], ...] = ()
+        self._reigning_serial = -1
         self._peers: tuple[Disk, ...] = ()
         self._peers_serial = -1
         self.reigns = 0
         """Goes up whenever a reign begins or ends."""
+        self.leaving = False
+        """Whether this process is about to stop: peers hand it nothing."""
         self.bounded_us = -(10**15)
         """When a bounded read was last asked for here."""
         self.on_matched: Callable[[Iterable[int]], None] = _nobody
@@ -54,10 +59,7 @@ class Claims:
     def _wants_lease(self) -> bool:
         """R25: leases are renewed only while linearizable reads use them."""
         since = self._ctx.now_us - self._ctx.settings.lease_us
-        return any(
-            seat.coordinator is not None and seat.coordinator.read_us >= since
-            for seat in self._seats.values()
-        )
+        return any(coordinator.read_us >= since for _, coordinator in self._all_reigning())
 
     def _send(self, pair: Pair, lease_us: int, bounded: bool) -> None:
         covered, digest = self._cover(pair.peer)
@@ -67,7 +69,8 @@ class Claims:
         claim_id = self._ctx.next_id()
         listed = covered if pair.send_list or digest != pair.acked_digest else None
         pair.note_sent(claim_id, SentClaim(now, lease_us, until, covered, digest))
-        self._ctx.send(pair.peer, Claim(claim_id, digest, listed, lease_us, now, bounded))
+        claim = Claim(claim_id, digest, listed, lease_us, now, bounded, self.leaving)
+        self._ctx.send(pair.peer, claim)
 
     def _cover(self, peer: Disk) -> tuple[Covered, int]:
         if self._covered_serial != self.reigns:
@@ -76,12 +79,23 @@ class Claims:
         found = self._covered.get(peer)
         if found is None:
             covered = tuple(
-                (number, seat.coordinator.gen, seat.coordinator.epoch)
-                for number, seat in sorted(self._seats.items())
-                if seat.coordinator is not None and peer in seat.coordinator.config.member_set
+                (number, coordinator.gen, coordinator.epoch)
+                for number, coordinator in self._all_reigning()
+                if peer in coordinator.config.member_set
             )
             found = self._covered[peer] = (covered, digest_of(covered))
         return found
+
+    def _all_reigning(self) -> tuple[tuple[int, Coordinator], ...]:
+        """The partitions that are coordinated here, in rising order."""
+        if self._reigning_serial != self.reigns:
+            self._reigning_serial = self.reigns
+            self._reigning = tuple(
+                (number, seat.coordinator)
+                for number, seat in sorted(self._seats.items())
+                if seat.coordinator is not None
+            )
+        return self._reigning
 
     def _all_peers(self) -> tuple[Disk, ...]:
         if self._peers_serial != self._ctx.replica.serial:
@@ -124,6 +138,7 @@ class Claims:
         pair = self._ctx.replica.pair(sender.disk)
         if not pair.hear(sender.incarnation, claim.id, self._ctx.now_us):
             return
+        pair.leaving = claim.leaving
         known = pair.learn(claim)
         if known:
             self._refresh(pair, sender)
@@ -161,13 +176,10 @@ class Claims:
     def _levels(self, claimant: Disk, bounded: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """R34: where the claimant is level, and where that was said inside a lease."""
         level, leased = [], []
-        for number, seat in sorted(self._seats.items()):
-            coordinator = seat.coordinator
-            if coordinator is None or coordinator.draining:
+        for number, coordinator in self._all_reigning():
+            if coordinator.draining or claimant not in coordinator.config.member_set:
                 continue
-            if claimant in coordinator.config.member_set and coordinator.levelling.is_level(
-                claimant
-            ):
+            if coordinator.levelling.is_level(claimant):
                 level.append(number)
                 if bounded:
                     coordinator.read_us = self._ctx.now_us

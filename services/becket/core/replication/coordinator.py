@@ -74,6 +74,7 @@ class Coordinator:
         self.read_us = -(10**15)
         """When a linearizable read last wanted a lease; claims ask for one only then."""
         self.heard: dict[Disk, int] = dict.fromkeys(config.members, ctx.now_us)
+        self._heard_until_us = -(10**15)
         self._knows: set[Disk] = {ctx.disk}
         self._pending: dict[int, ReplyHandler] = {}
         self._reading: Reading | None = None
@@ -201,6 +202,8 @@ class Coordinator:
 
     def tick(self) -> None:
         """Send again what got no answer, give up what is overdue, go on with the jobs."""
+        if self._is_resting():
+            return
         now = self.ctx.now_us
         reading = self._reading
         if reading is not None:
@@ -219,6 +222,16 @@ class Coordinator:
             self.levelling.tick()
             self.purging.tick()
 
+    def _is_resting(self) -> bool:
+        """Whether a tick would find nothing to do: so it is in most partitions at most times."""
+        return (
+            self._reading is None
+            and not self.keys.has_rounds
+            and self.copying is None
+            and self.levelling.is_resting
+            and self.purging.is_resting
+        )
+
     def sweep(self) -> bool:
         """Look at a page for what may be purged, when it is time; never in a JOINT config (R21)."""
         return self.copying is None and self.purging.sweep()
@@ -232,11 +245,22 @@ class Coordinator:
 
     def hears_quorum(self) -> bool:
         """Whether a quorum has answered lately; else nobody is served by going on."""
-        since = self.ctx.now_us - self.ctx.settings.isolation_us
-        pairs = self.ctx.replica.pairs
-        alive = {disk for disk, at_us in self.heard.items() if at_us >= since}
-        alive |= {d for d in self.heard if d in pairs and pairs[d].replied_us >= since}
-        return self.config.quorum(alive | {self.ctx.disk})
+        now = self.ctx.now_us
+        if now <= self._heard_until_us:
+            return True
+        pairs, last_us = self.ctx.replica.pairs, dict(self.heard)
+        for disk, at_us in self.heard.items():
+            if disk in pairs:
+                last_us[disk] = max(at_us, pairs[disk].replied_us)
+        last_us[self.ctx.disk] = now
+        since = now - self.ctx.settings.isolation_us
+        alive = {disk for disk, at_us in last_us.items() if at_us >= since}
+        if not self.config.quorum(alive):
+            return False
+        # Hearing more moves this on only: nobody need look before the first of them lapses.
+        earliest_us = min(last_us[disk] for disk in alive)
+        self._heard_until_us = earliest_us + self.ctx.settings.isolation_us
+        return True
 
     def is_quiet(self) -> bool:
         """Whether no operation that has started is unanswered."""

@@ -59,9 +59,14 @@ class Keys:
         state.queue.append(task)
         self._advance(state)
 
+    @property
+    def has_rounds(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._rounds)
+
     def has_started(self) -> bool:
         """Whether a client waits for a write that has been sent."""
-        return any(round_.decisions for round_ in self._rounds.values())
+        return any(each.decisions for each in self._rounds.values())
 
     def open_without(self, disk: Disk) -> bool:
         """Whether a write that may be chosen already lacks the ack of ``disk`` (R34)."""
@@ -224,21 +229,25 @@ class Keys:
 
     def _send(self, round_: Round, disks: tuple[Disk, ...]) -> None:
         round_.sent_us = self._ctx.now_us
-        for disk in disks:
-            self._send_to(round_, disk)
+        message = self._message(round_, 0)
+        for disk in disks:  # the same one, so that it is encoded once
+            if disk in round_.corrupt:
+                self._send_to(round_, disk)
+            else:
+                self._c.ask(disk, message, self._on_reply)
 
     def _send_to(self, round_: Round, disk: Disk) -> None:
-        c = self._c
-        head = (c.part.number, c.gen, c.epoch, round_.id, None, round_.key)
+        self._c.ask(disk, self._message(round_, round_.corrupt.get(disk, 0)), self._on_reply)
+
+    def _message(self, round_: Round, repair: int) -> ReadKey | Accept | CopyIn:
+        part, gen, epoch = self._c.part, self._c.gen, self._c.epoch
+        head = (part.number, gen, epoch, round_.id, None, round_.key)
         if round_.step is Step.TOUCH:
-            c.ask(disk, ReadKey(*head), self._on_reply)
-            return
+            return ReadKey(*head)
         assert round_.cell is not None
         if round_.step is Step.WRITE:
-            repair = round_.corrupt.get(disk, 0)
-            c.ask(disk, Accept(*head, round_.cell, repair), self._on_reply)
-        else:
-            c.ask(disk, CopyIn(*head, round_.cell), self._on_reply)
+            return Accept(*head, round_.cell, repair)
+        return CopyIn(*head, round_.cell)
 
     def _on_reply(self, disk: Disk, reply: Reply) -> None:
         round_ = self._rounds.get(reply.id)
@@ -434,9 +443,10 @@ class Keys:
     def tick(self) -> None:
         """Send again, give up what is overdue, answer what has passed its deadline."""
         settings, now = self._ctx.settings, self._ctx.now_us
-        for state in list(self._states.values()):
-            if state.queue or state.reads:
-                self._expire_waiting(state, now)
+        # Whatever waits does so behind a round: without one, the queue would have gone on.
+        for round_ in list(self._rounds.values()):
+            for attempt in self._states[round_.key].take_late(now):
+                self._ctx.refuse(attempt, Reason.DEADLINE, self._c.stamp)
         for round_ in list(self._rounds.values()):
             if self._c.ended:
                 return
@@ -475,15 +485,6 @@ class Keys:
         if round_.task is not None:
             self._task_done(round_.task, round_.key, well=False)
         self._advance(state)
-
-    def _expire_waiting(self, state: KeyState, now: int) -> None:
-        late = [w for w in state.queue if isinstance(w, Attempt) and w.deadline_us <= now]
-        for attempt in late:
-            state.queue.remove(attempt)
-            self._ctx.refuse(attempt, Reason.DEADLINE, self._c.stamp)
-        for attempt in [read for read in state.reads if read.deadline_us <= now]:
-            state.reads.remove(attempt)
-            self._ctx.refuse(attempt, Reason.DEADLINE, self._c.stamp)
 
     def end(self) -> list[Attempt]:
         """Answer what has started as unknown; return the attempts that have not."""

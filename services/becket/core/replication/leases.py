@@ -49,6 +49,7 @@ class Pair:
         "incarnation",
         "lease_incarnation",
         "lease_until_us",
+        "leaving",
         "level",
         "matched",
         "peer",
@@ -63,6 +64,7 @@ class Pair:
         self.incarnation = 0
         self.claim_id = 0
         self.heard_us = -(10**15)
+        self.leaving = False
         self.digest = -1
         self.covered: Covered = ()
         self.checked_serial = -1
@@ -94,6 +96,7 @@ class Pair:
         self.claim_id = claim_id
         if incarnation > self.incarnation:
             self.incarnation = incarnation
+            self.leaving = False
             self.digest = -1
             self.covered = ()
             self.matched = frozenset()

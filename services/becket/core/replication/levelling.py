@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Digests = tuple[int | None, ...]
 
+CALM_STEPS = 16
+"""Partitions that begin together compare in so many groups, over another ``calm_us``."""
+
 MOST_DEFERRALS = 5
 """A bucket that differs while it is written is looked at so often before it is listed."""
 
@@ -84,11 +87,11 @@ class Levelling:
 
     def is_level(self, disk: Disk) -> bool:
         """R34, R35: was level in this epoch, and lacks no write that is or may be chosen."""
-        return (
-            not self.is_behind(disk)
-            and not any(disk in trailing.missing for trailing in self._trailing.values())
-            and not self._c.keys.open_without(disk)
-        )
+        if self.is_behind(disk):
+            return False
+        if self._trailing and any(disk in each.missing for each in self._trailing.values()):
+            return False
+        return not (self._c.keys.has_rounds and self._c.keys.open_without(disk))
 
     def is_behind(self, disk: Disk) -> bool:
         """Whether it may lack more than the writes whose acks are awaited at this moment.
@@ -142,6 +145,9 @@ class Levelling:
             self._settled = set(range(self._buckets))
             for disk in equal - {self._ctx.disk}:
                 self._lacking[disk].clear()
+            # No client waits for what the others hold; many partitions taken over together do.
+            steps = self._c.part.number % CALM_STEPS
+            self._next_us += self._ctx.settings.calm_us * (CALM_STEPS + steps) // CALM_STEPS
 
     def _compare(self) -> None:
         c = self._c
@@ -236,6 +242,24 @@ class Levelling:
         self._go_on()
         if self._listing is None and not self._to_list and now >= self._next_us:
             self._compare()
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether a tick would find nothing to do."""
+        return not (
+            self._trailing
+            or self._compare_id
+            or self._listing is not None
+            or self._to_list
+            or self._waiting
+            or self._active
+            or self._ctx.now_us >= self._next_us
+        )
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether keys wait to be levelled, or are levelled now."""
+        return bool(self._waiting or self._active)
 
     @property
     def under_way(self) -> int:

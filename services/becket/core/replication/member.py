@@ -106,8 +106,12 @@ class Member:
     def tick(self, clocks: tuple[int, int]) -> None:
         """Let time pass; the shell calls this every 10 to 50 ms."""
         self._enter(clocks)
+        standing = self._standing
         for seat in list(self.seats.values()):
-            self._tick(seat)
+            # Nearly all seats at nearly all times: a follower whose coordinator is heard.
+            is_calm = seat.role is Role.FOLLOWER and not seat.parked and seat.offered is None
+            if not is_calm or standing.suspects(seat.part):
+                self._tick(seat)
         self._claims.tick()
         self._level()
         if self._ctx.now_us >= self._scrub_us:
@@ -120,7 +124,13 @@ class Member:
 
     def _level(self) -> None:
         """Share out what may be levelled at once, in rising order from where it ended last."""
-        reigns = self.reigns()
+        reigns = {
+            number: seat.coordinator
+            for number, seat in self.seats.items()
+            if seat.coordinator is not None
+            and seat.coordinator.levelling.has_keys
+            and not seat.coordinator.draining
+        }
         room = self._settings.level_window
         room -= sum(coordinator.levelling.under_way for coordinator in reigns.values())
         if room <= 0:
@@ -143,12 +153,20 @@ class Member:
                 return
 
     def hand_over(self, clocks: tuple[int, int], *, leaving: bool) -> int:
-        """R24 for every partition; ``leaving`` for good. Returns how many still are to go."""
+        """R24 for the next partitions, ``hand_over_window`` under way at most; call it again soon.
+
+        ``leaving``: for good. Returns how many still are to go.
+        """
         self._enter(clocks)
-        self._standing.leaving = leaving
+        if leaving and not self._claims.leaving:
+            # Peers hear of it at once: none of them is to give anything back.
+            self._ctx.wants_claim = True
+        self._standing.leaving = self._claims.leaving = leaving
+        room = self._settings.hand_over_window
+        room -= sum(self._reigns.is_under_way(seat) for seat in self.seats.values())
         for seat in self.seats.values():
-            if seat.role is Role.COORDINATING:
-                self._reigns.hand_over(seat)
+            if room > 0 and seat.role is Role.COORDINATING:
+                room -= self._reigns.hand_over(seat)
         self._leave()
         return sum(seat.coordinator is not None for seat in self.seats.values())
 

@@ -201,7 +201,8 @@ class Claim(NamedTuple):
     ``covered`` lists (partition, gen, epoch) that the sender coordinates; None when ``digest``,
     its hash, should be enough. ``lease_us`` 0 asks for no lease. ``clock_us`` is the sender's
     own clock, which R34 calls the beat; ``bounded`` asks for an answer about levels that is
-    good for bounded reads. ``id`` ties the reply to the moment of sending.
+    good for bounded reads. ``id`` ties the reply to the moment of sending. ``leaving``: the
+    sender hands everything over for good, and takes nothing from anybody.
     """
 
     id: int
@@ -210,6 +211,7 @@ class Claim(NamedTuple):
     lease_us: int
     clock_us: int
     bounded: bool
+    leaving: bool = False
 
 
 class ClaimReply(NamedTuple):

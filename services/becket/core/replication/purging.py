@@ -46,6 +46,11 @@ class Purging:
         self._active: set[bytes] = set()
         self._drops: dict[int, Dropping] = {}
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether a tick would find nothing to do."""
+        return not self._drops
+
     def tick(self) -> None:
         """Send Drops again."""
         now, settings = self._ctx.now_us, self._ctx.settings

@@ -78,7 +78,7 @@ class Reigns:
         if coordinator is None or coordinator.draining:
             return False
         config = coordinator.config
-        others = [d for d in config.target if d != self._ctx.disk and self.is_alive(d)]
+        others = [d for d in config.target if d != self._ctx.disk and self._may_take(d)]
         level = [d for d in others if coordinator.levelling.is_level(d)]
         held = [d for d in others if d in config.old_set]
         for choice in (level, held, others):
@@ -86,6 +86,13 @@ class Reigns:
                 self.drain(seat, choice[0], None)
                 return True
         return False
+
+    def is_under_way(self, seat: Seat) -> bool:
+        """Whether a hand-over from here has begun and its successor has not shown itself yet."""
+        if seat.role is Role.DRAINING:
+            return True
+        record = seat.part.record
+        return self._ctx.now_us < seat.park_until_us and record.promised <= seat.part.released
 
     def drain(self, seat: Seat, successor: Disk, next_config: Config | None) -> None:
         """R24(1-3): choose, stop starting, wait a little for what has started."""
@@ -127,7 +134,7 @@ class Reigns:
             return
         seat.return_us = self.next_return_us(seat)
         first = coordinator.config.old[0]
-        if first == ctx.disk or coordinator.config.is_joint or not self.is_alive(first):
+        if first == ctx.disk or coordinator.config.is_joint or not self._may_take(first):
             return
         if coordinator.levelling.is_level(first):
             self.drain(seat, first, None)
@@ -141,11 +148,13 @@ class Reigns:
         pause = self._ctx.settings.return_us
         return self._ctx.now_us + pause + pause * (seat.part.number % RETURN_STEPS) // RETURN_STEPS
 
-    def is_alive(self, disk: Disk) -> bool:
-        """Whether a peer was heard within the suspicion time."""
+    def _may_take(self, disk: Disk) -> bool:
+        """Whether a peer was heard within the suspicion time, and is not about to stop itself."""
         pair = self._ctx.replica.pairs.get(disk)
-        return pair is not None and (
-            self._ctx.now_us - pair.heard_us < self._ctx.settings.suspicion_us
+        return (
+            pair is not None
+            and not pair.leaving
+            and self._ctx.now_us - pair.heard_us < self._ctx.settings.suspicion_us
         )
 
     # Configs from the ring
@@ -168,7 +177,7 @@ class Reigns:
         """This member, unless it will be none of the members that stay."""
         if self._ctx.disk in config.target and not self._standing.leaving:
             return self._ctx.disk
-        staying = [d for d in config.target if d in config.old_set and self.is_alive(d)]
+        staying = [d for d in config.target if d in config.old_set and self._may_take(d)]
         level = [d for d in staying if coordinator.levelling.is_level(d)]
         if level:
             return level[0]

@@ -103,3 +103,14 @@ class KeyState:
     def is_idle(self) -> bool:
         """Whether nothing is under way or waiting."""
         return self.round is None and not self.queue and not self.reads
+
+    def take_late(self, now_us: int) -> list[Attempt]:
+        """Take out what waits here and has passed its deadline."""
+        if not self.queue and not self.reads:
+            return []
+        late = [w for w in self.queue if isinstance(w, Attempt) and w.deadline_us <= now_us]
+        for attempt in late:
+            self.queue.remove(attempt)
+        late += [read for read in self.reads if read.deadline_us <= now_us]
+        self.reads = [read for read in self.reads if read.deadline_us > now_us]
+        return late

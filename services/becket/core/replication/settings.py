@@ -49,6 +49,9 @@ class Settings:
     background reading costs the same however much a member holds."""
     laggard_us: int = 500 * MS
     """A member that has not acked a chosen write for so long is taken to lack it (R35)."""
+    calm_us: int = 300 * MS
+    """A reign that begins with equal digests of a quorum compares with the others so much later, or
+    up to twice that: nobody waits for it, while clients of other partitions may wait."""
     compare_us: int = 30_000 * MS
     return_us: int = 1000 * MS
     """How often a coordinator looks whether the first of the order should have it back."""
@@ -62,6 +65,9 @@ class Settings:
     queue_limit: int = 1000
     """Attempts waiting for one key; beyond it they are refused as overload."""
     park_limit: int = 10_000
+    hand_over_window: int = 4
+    """Partitions that a member which leaves has on their way to successors at any moment (R24): all
+    at once would keep each of them waiting for the others."""
     fold_limit: int = 64
     """Writes of one key that are joined into one Accept (R14a)."""
     fresh_limit: int = 10_000
@@ -90,6 +96,7 @@ class Settings:
             "level_window",
             "queue_limit",
             "park_limit",
+            "hand_over_window",
             "fold_limit",
         ):
             _check(getattr(self, name) > 0, name, "must be positive")

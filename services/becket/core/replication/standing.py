@@ -37,10 +37,21 @@ class Standing:
         self._ctx = ctx
         self._identity = identity
         self._on_coordinator = on_coordinator
+        self._suspicion_us = ctx.settings.suspicion_us
         self.leaving = False
         """Whether this process is about to stop: it stands for nothing."""
 
     # Suspicion
+
+    def suspects(self, part: Part) -> bool:
+        """Whether ``silent_wait_us`` of a follower is zero or less: the same, for every tick."""
+        promised, since_us = part.record.promised, self._ctx.now_us - self._suspicion_us
+        if promised <= part.released:
+            return part.touched_us + self._ctx.settings.park_us <= self._ctx.now_us
+        if part.touched_us > since_us:
+            return False
+        pair = self._ctx.replica.pairs.get(promised.disk)
+        return pair is None or pair.heard_us <= since_us or part.number not in pair.matched
 
     def silent_wait_us(self, seat: Seat) -> int:
         """How long until this member suspects the coordinator; zero or less when it does."""

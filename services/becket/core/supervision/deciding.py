@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from becket.core.load.relief import ReliefSettings
 from becket.core.membership.judgement import Judge, Judgement, Known, Report
 from becket.core.membership.settings import MembershipSettings
 from becket.core.plans.progress import PlanLimits
@@ -19,6 +20,7 @@ from becket.core.ring.members import MemberState
 from becket.core.ring.ring import Ring
 from becket.core.supervision.beginning import Beginning, NewCluster, begin
 from becket.core.supervision.counting import count_changes, scale_wish
+from becket.core.supervision.damage import damage_sentences
 from becket.core.supervision.evictions import Budget, budget
 from becket.core.supervision.gates import Gate, gates, known_uids
 from becket.core.supervision.membership import (
@@ -30,6 +32,7 @@ from becket.core.supervision.membership import (
 )
 from becket.core.supervision.pacing import Pacer, PacingSettings
 from becket.core.supervision.planning import Freeze, Planning
+from becket.core.supervision.relieving import Relieving
 from becket.core.supervision.saying import Said, by_weight
 from becket.core.supervision.snapshot import Snapshot
 from becket.core.supervision.wholeness import wholeness
@@ -53,6 +56,7 @@ class SupervisionSettings:
     pacing: PacingSettings = field(default_factory=PacingSettings)
     release_us: int = 60_000_000
     gather_us: int = 30_000_000
+    relief: ReliefSettings = field(default_factory=ReliefSettings)
 
 
 NO_JUDGEMENT = Judgement((), (), (), ())
@@ -100,6 +104,7 @@ class Supervision:
         """Whether the last decision had a ring object to work with."""
         self.planning = self._planning()
         self.pacer = Pacer(settings.pacing, settings.limits.partitions)
+        self._relieving = Relieving(settings.relief)
 
     def _planning(self) -> Planning:
         rules = self._new.constraints
@@ -148,7 +153,11 @@ class Supervision:
         )
         self.pacer.note_wishes(snapshot.now_us, progress.wishes)
         wishes += [*changes.wishes, *progress.wishes]
-        said += [*changes.said, *progress.said]
+        said += [*changes.said, *progress.said, *damage_sentences(snapshot)]
+        if not changes.wishes and not progress.wishes:
+            relief = self._relieving.step(ring, snapshot, judgement, self.planning)
+            wishes += relief.wishes
+            said += relief.said
         asked, told = self._platform(snapshot, ring)
         return Decision(tuple(wishes), by_weight([*said, *told]), judgement, asked)
 

@@ -16,8 +16,11 @@ from becket.core.supervision.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
-class MemberLoad:
-    """One member. ``first``: partitions for which it stands first; sizes in bytes."""
+class PlanLoad:
+    """What a plan means for one member; sizes in bytes.
+
+    ``first``: partitions for which it stands first.
+    """
 
     disk: Disk
     copies_before: int
@@ -32,7 +35,7 @@ class MemberLoad:
 
 def member_loads(
     ring: Ring, plan: Plan, made: Estimate, snapshot: Snapshot
-) -> tuple[MemberLoad, ...]:
+) -> tuple[PlanLoad, ...]:
     """Every member that holds something, or will, in the order of the ring; new ones last.
 
     For a plan under way "before" is the ring as it is now, its changes under way not counted.
@@ -62,7 +65,7 @@ def member_loads(
     known = [member.disk for member in ring.members]
     others = sorted(disk for disk in after if disk not in ring.by_disk)
     return tuple(
-        MemberLoad(
+        PlanLoad(
             disk,
             before[disk],
             after[disk],

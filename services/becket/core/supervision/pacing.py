@@ -75,11 +75,13 @@ class Pacer:
         now_us, ring, settings = snapshot.now_us, snapshot.found, self._settings
         foreground = snapshot.foreground(settings.throttle.least_operations)
         plan = planning.current
-        moves = ring is not None and bool(ring.joint_partitions)
+        changing = () if ring is None else ring.joint_partitions
+        # A coordinator that moves for load copies nothing, and is no reason to go slower.
+        copies = ring is not None and any(ring.configs[p].newcomers for p in changing)
         is_running = plan is not None and plan.state is PlanState.RUNNING
-        self._steady.note(now_us, foreground, is_calm=not moves and not is_running)
+        self._steady.note(now_us, foreground, is_calm=not changing and not is_running)
         limit_us = self._steady.limit_us
-        if moves or is_running:
+        if copies or is_running:
             self._restoring.note(now_us, foreground, limit_us)
             self._moving.note(now_us, foreground, limit_us)
         self._note_ends(now_us, planning)

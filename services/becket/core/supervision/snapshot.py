@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from becket.core.load.weights import Load
 from becket.core.plans.throttle import Foreground
 from becket.core.plans.wishes import Certificate
 from becket.core.replication.versions import Epoch
@@ -64,6 +65,12 @@ class Seen:
     ring: Ring | None = None
     address: str = ""
     """Where it was reached, host:port."""
+    load: Load | None = None
+    """How busy it is; None where it does not say."""
+    damaged_cells: int = 0
+    """Cells that were found damaged on its disk since it started; ``mended_cells`` of them were
+    written anew from other replicas."""
+    mended_cells: int = 0
     p99_us: int = 0
     """The slowest hundredth of its operations of the last two seconds took as long, or longer."""
     operations: int = 0

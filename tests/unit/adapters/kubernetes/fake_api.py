@@ -138,6 +138,11 @@ class FakeApi:
         runner, self._runner = self._runner, None
         if runner is not None:
             self.end_watches()
+            for site in list(runner.sites):
+                await site.stop()
+            # What was accepted a moment ago becomes a connection now; the cleanup closes it.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
             await runner.cleanup()
 
     def write_kubeconfig(self, path: Path) -> Path:

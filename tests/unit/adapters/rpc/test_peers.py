@@ -85,7 +85,7 @@ def test_every_kind_of_message_is_tried() -> None:
     "claim",
     [
         Claim(1, 2**64 - 1, None, 400_000, 5, bounded=True),
-        Claim(2, 0, (), 0, 5, bounded=False),
+        Claim(2, 0, (), 0, 5, bounded=False, leaving=True),
         Claim(3, 9, ((1, 2, E1), (5, 1, E2)), 0, 5, bounded=False),
     ],
 )

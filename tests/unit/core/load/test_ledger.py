@@ -49,6 +49,34 @@ def test_reports_are_smoothed() -> None:
     assert shares(ledger, 39 * SECOND)["disk-0"] == pytest.approx(0.667, abs=0.002)
 
 
+def test_a_process_that_has_just_begun_starts_slowly() -> None:
+    ledger = Ledger(SETTINGS)
+    for second in range(20):
+        ledger.report(report("old"), second * SECOND)
+    ledger.report(report("new"), 20 * SECOND)
+    # A fifth of its weight at first, all of it ten seconds later.
+    assert shares(ledger, 20 * SECOND) == {"old": 1.667, "new": 0.333}
+    for second in range(21, 26):
+        ledger.report(report("old"), second * SECOND)
+        ledger.report(report("new"), second * SECOND)
+    assert shares(ledger, 25 * SECOND) == {"old": 1.25, "new": 0.75}
+    for second in range(26, 31):
+        ledger.report(report("old"), second * SECOND)
+        ledger.report(report("new"), second * SECOND)
+    assert shares(ledger, 30 * SECOND) == {"old": 1.0, "new": 1.0}
+    # After a restart its caches are cold once more.
+    ledger.report(report("new", incarnation=2), 31 * SECOND)
+    ledger.report(report("old"), 31 * SECOND)
+    assert shares(ledger, 31 * SECOND) == {"old": 1.667, "new": 0.333}
+
+
+def test_the_hottest_keys_are_told_over_all_members() -> None:
+    ledger = Ledger(SETTINGS)
+    ledger.report(report("disk-0", hot_keys=(HotKey(b"a", 50, 5), HotKey(b"b", 20, 0))), 0)
+    ledger.report(report("disk-1", hot_keys=(HotKey(b"b", 40, 1),)), 0)
+    assert ledger.look(0).hot_keys == (HotKey(b"b", 60, 1), HotKey(b"a", 50, 5))
+
+
 def test_a_silent_member_fades_to_the_mean_and_vanishes() -> None:
     ledger = Ledger(SETTINGS)
     ledger.report(report("silent", latency_us=4000), 0)

@@ -67,6 +67,7 @@ LOADS = st.builds(
     st.just(0.0) | st.floats(1, 1e9),
     st.floats(0, 1),
     st.floats(0, 1),
+    st.just(1.0),
 )
 
 

@@ -142,3 +142,21 @@ def test_limits_that_stop_everything_are_refused(field: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         replace(PlanLimits(), **{field: 0})
     assert caught.value.field == field
+
+
+def test_a_coordinator_that_moved_for_load_meanwhile_does_not_make_a_plan_stale() -> None:
+    ring, plan = joining()
+    step = plan.steps[0]
+    config = ring.configs[step.partition]
+    turned = (*step.present[1:], step.present[0])
+    moving = Begin(step.partition, config.gen, turned).apply(ring).succeeding(ring)
+    assert standing(moving, 0, step) is Standing.WAITING
+    assert step.partition not in {wish.partition for wish in _begun(moving, plan)}
+    moved = written(moving, advance(moving, plan.paused(), LIMITS, certificates(moving)))
+    assert moved.configs[step.partition].old == turned
+    assert standing(moved, 0, step) is Standing.OPEN
+    assert _begun(moved, plan)[0] == Begin(step.partition, config.gen + 2, step.wished)
+
+
+def _begun(ring: Ring, plan: Plan) -> list[Begin]:
+    return [wish for wish in advance(ring, plan, LIMITS).wishes if isinstance(wish, Begin)]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from becket.core.replication.cells import Outcome, Reason
 from becket.core.replication.coordinator import Coordinator
 from becket.core.replication.keys import Keys
@@ -14,7 +17,7 @@ from becket.core.replication.roles import Role
 from becket.core.replication.seats import Seat
 from becket.core.replication.standing import Standing
 from becket.core.replication.store import EMPTY
-from becket.core.replication.versions import ZERO, Identity
+from becket.core.replication.versions import NO_EPOCH, ZERO, Identity
 from tests.unit.core.replication.stage import GET, Stage, put
 
 
@@ -221,3 +224,99 @@ def test_partitions_taken_over_together_are_given_back_one_after_the_other() -> 
     assert len(times) == 16
     assert min(times) == pause
     assert max(times) < 2 * pause
+
+
+def many(partitions: int, window: int) -> Stage:
+    """A stage whose members hold many partitions, each coordinated by the first."""
+    stage = Stage(hand_over_window=window)
+    for name in "abc":
+        offered = [(number, stage.config) for number in range(1, partitions)]
+        stage.members[name].offer(stage.clocks(), offered)
+        stage._take(name)
+    stage.wait(1500)
+    assert len(stage.members["a"].reigns()) == partitions
+    return stage
+
+
+def test_r24_a_member_that_leaves_has_few_partitions_under_way_at_a_time() -> None:
+    stage = many(12, 4)
+    stage.hold = lambda _s, _t, message: isinstance(message, HandOver)
+    member = stage.members["a"]
+    assert member.hand_over(stage.clocks(), leaving=True) == 8
+    stage._take("a")
+    stage.settle()
+    assert member.hand_over(stage.clocks(), leaving=True) == 8, "nobody has taken over yet"
+    stage.release_held()
+    left = [member.hand_over(stage.clocks(), leaving=True)]
+    while left[-1]:
+        stage._take("a")
+        stage.settle()
+        left.append(member.hand_over(stage.clocks(), leaving=True))
+    assert left == [4, 0]
+
+
+def test_r24_a_successor_that_does_not_show_itself_holds_the_others_up_for_the_parking_time() -> (
+    None
+):
+    stage = many(8, 4)
+    stage.hold = lambda _s, _t, message: isinstance(message, HandOver)
+    member = stage.members["a"]
+    member.hand_over(stage.clocks(), leaving=True)
+    stage._take("a")
+    stage.settle()
+    stage.now_us += stage.settings.park_us
+    assert member.hand_over(stage.clocks(), leaving=True) == 0
+
+
+def test_r24_nothing_is_given_back_to_a_member_that_is_about_to_stop() -> None:
+    stage = Stage()
+    assert stage.coordinator() == "a"
+    stage.ask("a", put("v"))
+    stage.wait(1000)
+    member = stage.members["a"]
+    while member.hand_over(stage.clocks(), leaving=True):
+        stage._take("a")
+        stage.wait(20)
+    stage._take("a")
+    stage.wait(20)
+    assert stage.reigning() == ["b"]
+    stage.seen.clear()
+    stage.wait(5 * stage.settings.return_us // 1000)
+    assert stage.sent(HandOver) == [], "the first of the order is alive and level, but it leaves"
+    stage.start("a")
+    stage.wait(5 * stage.settings.return_us // 1000)
+    assert stage.reigning() == ["a"], "its next process has it back"
+
+
+def test_r24_members_that_leave_together_hand_nothing_to_one_another() -> None:
+    stage = Stage()
+    stage.coordinator()
+    stage.wait(1000)
+    for name in "cba":
+        stage.members[name].hand_over(stage.clocks(), leaving=True)
+        stage._take(name)
+        stage.settle()
+    assert stage.sent(HandOver) == []
+    assert stage.reigning() == ["a"], "whoever calls until it ends is served until then"
+
+
+@given(st.data())
+def test_the_quick_look_at_a_follower_says_what_the_long_one_does(data: st.DataObject) -> None:
+    stage = Stage()
+    stage.wait(800)
+    member = stage.members["b"]
+    seat, replica = member.seats[0], member.replica
+    part, now_us = seat.part, member._ctx.now_us
+    ago = st.integers(-1000, 600_000).map(lambda us: now_us - us)
+    at_park, at_suspicion = stage.settings.park_us, stage.settings.suspicion_us
+    part.touched_us = data.draw(ago | st.sampled_from([now_us - at_park, now_us - at_suspicion]))
+    part.released = data.draw(st.sampled_from([NO_EPOCH, part.record.promised]))
+    if data.draw(st.booleans()):
+        pair = replica.pair(part.record.promised.disk)
+        pair.heard_us = data.draw(ago | st.just(now_us - at_suspicion))
+        pair.matched = frozenset(data.draw(st.sampled_from([(), (0,)])))
+    else:
+        replica.pairs.clear()
+    seat.role = Role.FOLLOWER
+    standing = member._standing
+    assert standing.suspects(part) == (standing.silent_wait_us(seat) <= 0)

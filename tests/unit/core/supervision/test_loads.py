@@ -8,12 +8,12 @@ from becket.core.plans.progress import PlanLimits
 from becket.core.ring.members import MemberState
 from becket.core.supervision.asking import Question, what_if
 from becket.core.supervision.estimates import estimate
-from becket.core.supervision.loads import MemberLoad, member_loads
+from becket.core.supervision.loads import PlanLoad, member_loads
 from becket.core.supervision.planning import Planning
 from tests.unit.core.supervision.scenes import RING, snapshot
 
 
-def loads(question: Question) -> dict[str, MemberLoad]:
+def loads(question: Question) -> dict[str, PlanLoad]:
     asked = what_if(RING, question)
     plan = Planning(PlanLimits()).plan_to(RING, asked.members, "x")
     shot = snapshot()

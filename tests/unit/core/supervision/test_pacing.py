@@ -9,7 +9,7 @@ import pytest
 from becket.core.errors import InvalidInputError
 from becket.core.plans.progress import Pace, PlanLimits
 from becket.core.plans.throttle import ThrottleSettings
-from becket.core.plans.wishes import Begin
+from becket.core.plans.wishes import Begin, apply_wishes
 from becket.core.ring.members import Member, MemberState
 from becket.core.ring.ring import Ring
 from becket.core.supervision.pacing import Pacer, PacingSettings
@@ -136,3 +136,16 @@ def test_settings_that_cannot_be(changes: dict[str, int], field: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         PacingSettings(**changes)  # type: ignore[arg-type]  # each is a number
     assert caught.value.field == field
+
+
+def test_a_coordinator_that_moves_for_load_is_no_reason_to_go_slower() -> None:
+    pacer, idle = Pacer(SETTINGS, 64), Planning(PlanLimits())
+    for ms in range(0, 1000, 100):
+        pacer.pace(at(ms, p99_ms=10), idle)
+    old = RING.configs[0].old
+    begun = apply_wishes(RING, [Begin(0, RING.configs[0].gen, (old[1], old[0], old[2]))]).ring
+    assert begun is not None
+    for ms in range(1000, 5000, 100):
+        pacer.pace(at(ms, begun, p99_ms=50), idle)
+    assert (pacer.view.moving, pacer.view.halvings) == (64.0, 0)
+    assert pacer.view.steady_us == 10_000, "nor is it how things are"

@@ -1,0 +1,121 @@
+"""A bit flips on one disk: it is found in the background, told, and mended from the other replicas.
+
+The member is killed, its RocksDB is opened in its place while its lock is held here, and one bit of
+one value is turned round. No client reads the key before it is mended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from becket.adapters.engines.rocks import RocksEngine
+from becket.adapters.engines.volume import VolumeLockedError, open_volume
+from becket.api.v1 import supervisor_pb2
+from becket.cli.calling import services_at
+from becket.core.errors import NotFoundError
+from becket.core.hashing import partition_of
+from becket.core.replication.encoding import decode_cell
+from becket.ports.engine import Put
+from becket.testing import Cluster
+
+KEY, VALUE = b"damaged", b"a value whose bits matter"
+PATIENCE_S = 60
+SETTINGS = {
+    # Damage is looked for, and replicas compare themselves, more often than in earnest.
+    "BECKET_REPLICATION__SWEEP_US": "50000",
+    "BECKET_REPLICATION__COMPARE_US": "1000000",
+}
+
+
+@contextmanager
+def engine_of(cluster: Cluster, name: str) -> Iterator[RocksEngine]:
+    """The engine of a member that was killed; its successor waits for the lock."""
+    folder = cluster.layout.member_folder(name)
+    until, again = time.monotonic() + PATIENCE_S, 0.0
+    volume = None
+    while volume is None:
+        if time.monotonic() > again:
+            # A successor takes much longer to get to its lock than this process to a free one.
+            with suppress(NotFoundError):
+                cluster.kill(name)
+            again = time.monotonic() + 1.0
+        try:
+            volume = open_volume(folder, "not-used")
+        except VolumeLockedError:
+            assert time.monotonic() < until, "its successor was always faster"
+            time.sleep(0.005)
+    engine = RocksEngine(volume.engine_folder)
+    try:
+        yield engine
+    finally:
+        engine.sync()
+        engine.close()
+        volume.close()
+
+
+def cell_key(partitions: int) -> bytes:
+    """Where the cell lies in the engine: see ``adapters.engines.cells``."""
+    return b"k" + partition_of(KEY, partitions).to_bytes(4, "big") + KEY
+
+
+async def sentences(cluster: Cluster) -> list[str]:
+    """What the supervisor says at the moment, or has to say of events."""
+    async with services_at(cluster.address, 5.0) as services:
+        status = await services.ask(
+            services.supervisor.GetStatus, supervisor_pb2.GetStatusRequest()
+        )
+    return list(status.sentences)
+
+
+async def told(cluster: Cluster, condition: Callable[[str], bool]) -> str:
+    """The first sentence of the supervisor's status for which the condition holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            for sentence in await sentences(cluster):
+                if condition(sentence):
+                    return sentence
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("is_coordinator", [True, False])
+async def test_a_flipped_bit_is_found_told_and_mended(*, is_coordinator: bool) -> None:
+    async with Cluster(settings=SETTINGS) as cluster, asyncio.timeout(180):
+        async with cluster.client() as client:
+            await client.put(KEY, VALUE)
+            location = await client.locate(KEY)
+            partitions = (await client.ring()).partitions
+        assert location.coordinator is not None
+        leader = location.coordinator.name
+        others = [place.name for place in location.replicas if place.name != leader]
+        victim = leader if is_coordinator else others[0]
+
+        def damage() -> None:
+            with engine_of(cluster, victim) as engine:
+                raw = engine.get(cell_key(partitions))
+                assert raw is not None
+                at = raw.index(VALUE)
+                flipped = raw[:at] + bytes((raw[at] ^ 1,)) + raw[at + 1 :]
+                engine.apply([Put(cell_key(partitions), flipped)])
+
+        await asyncio.to_thread(damage)
+        await asyncio.to_thread(cluster.wait_ready)
+        sentence = await told(cluster, lambda text: "mended from other replicas" in text)
+        assert sentence.startswith(f"{victim}: 1 damaged cell was found on its disk")
+
+        def mended() -> bytes | None:
+            with engine_of(cluster, victim) as engine:
+                raw = engine.get(cell_key(partitions))
+                assert raw is not None
+                return decode_cell(raw).value
+
+        assert await asyncio.to_thread(mended) == VALUE
+        await asyncio.to_thread(cluster.wait_ready)
+        async with cluster.client() as client:
+            entry = await client.get(KEY)
+            assert entry is not None
+            assert entry.value == VALUE

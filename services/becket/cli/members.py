@@ -14,6 +14,7 @@ from becket.api.v1 import ring_pb2, types_pb2
 from becket.api.v1 import supervisor_pb2 as pb
 from becket.cli.calling import Services
 from becket.cli.output import say
+from becket.cli.throttles import ThrottleRow, throttle_lines, throttle_row
 from becket.core.errors import BecketError
 
 
@@ -153,6 +154,7 @@ class StatusRow(TypedDict):
     frozen: bool
     sentences: list[str]
     plan: PlanRow | None
+    throttle: ThrottleRow | None
 
 
 async def status(services: Services) -> StatusRow:
@@ -171,6 +173,7 @@ async def status(services: Services) -> StatusRow:
         frozen=found.frozen,
         sentences=[*found.sentences],
         plan=_plan(found.plan) if found.HasField("plan") else None,
+        throttle=throttle_row(found.throttle) if found.HasField("throttle") else None,
     )
 
 
@@ -204,4 +207,7 @@ def status_lines(found: StatusRow) -> list[str]:
             f"{plan['steps_done']} of {plan['steps']} steps, "
             f"{plan['copied_bytes']:,} of {plan['total_bytes']:,} bytes"
         )
+        throttle = found["throttle"]
+        if throttle is not None and plan["state"] == PLAN_STATES[pb.PLAN_STATE_RUNNING]:
+            lines += throttle_lines(throttle)
     return lines + [f"- {sentence}" for sentence in found["sentences"]]

@@ -144,18 +144,24 @@ def plans_answer(planning: Planning, known: Known) -> list[pb.Plan]:
     return found
 
 
-def throttle_answer(view: PaceView) -> pb.Throttle:
-    """How fast plans may go on."""
+def throttle_answer(view: PaceView, rates: Rates, now_us: int) -> pb.Throttle:
+    """How fast plans may go on, and how fast they went."""
+    last = view.last_halving
     answer = pb.Throttle(
         restoring_partitions=view.restoring,
         moving_partitions=view.moving,
         p99_limit=_duration(view.limit_us),
         halvings=view.halvings,
+        partitions_per_second=rates.steps_per_s or 0.0,
+        bytes_per_second=rates.bytes_per_s or 0.0,
     )
     for value, target in (
         (view.p99_us, answer.foreground_p99),
         (view.steady_us, answer.steady_p99),
         (view.rest_us or None, answer.rest),
+        (None if last is None else max(0, now_us - last.at_us), answer.since_halving),
+        (None if last is None else last.p99_us, answer.halving_p99),
+        (None if last is None else last.limit_us, answer.halving_limit),
     ):
         if value is not None:
             target.CopyFrom(_duration(value))

@@ -97,7 +97,7 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
             alive_members=view.alive_members,
             frozen=decision.judgement.is_frozen,
             sentences=sentences,
-            throttle=throttle_answer(cycle.supervision.pacer.view),
+            throttle=throttle_answer(cycle.supervision.pacer.view, cycle.rates, snapshot.now_us),
         )
         if ring is not None:
             answer.cluster_id, answer.ring_version = ring.cluster, ring.version

@@ -204,6 +204,65 @@ def test_status(run: Run, target: str) -> None:
     assert "- storage-1 is heard by most members no more" in text
 
 
+def test_status_tells_how_fast_a_running_plan_goes_and_why_not_faster(
+    run: Run, target: str, supervisor: FakeSupervisor
+) -> None:
+    told = supervisor.status.throttle
+    told.moving_partitions, told.restoring_partitions, told.halvings = 0.25, 4, 3
+    told.partitions_per_second, told.bytes_per_second = 12.5, 3_400_000
+    for duration, us in (
+        (told.foreground_p99, 9100),
+        (told.p99_limit, 6200),
+        (told.steady_p99, 5166),
+        (told.rest, 800_000),
+        (told.since_halving, 4_200_000),
+        (told.halving_p99, 9400),
+        (told.halving_limit, 6200),
+    ):
+        duration.FromMicroseconds(us)
+    lines = run("status", "--target", target).stdout.splitlines()
+    assert lines[5:9] == [
+        "pace        partitions at once: 0.25 moving (one, and a pause after it), 4 restored; "
+        + "measured 12.5 partitions/s, 3.4 MB/s",
+        "foreground  p99 is 9.1 ms, 6.2 ms are allowed; while nothing moved it was 5.2 ms",
+        "halved      3 times, last 4.2 s ago: p99 was 9.4 ms, 6.2 ms were allowed",
+        "rest        0.8 s before a plan begins that only balances",
+    ]
+    found = json.loads(run("status", "--target", target, "-o", "json").stdout)["throttle"]
+    assert found == {
+        "moving": 0.25,
+        "restoring": 4.0,
+        "p99_ms": 9.1,
+        "limit_ms": 6.2,
+        "steady_ms": 5.166,
+        "rest_s": 0.8,
+        "halvings": 3,
+        "last_halving": {"ago_s": 4.2, "p99_ms": 9.4, "limit_ms": 6.2},
+        "partitions_per_s": 12.5,
+        "bytes_per_s": 3_400_000.0,
+    }
+    supervisor.status.plan.state = pb.PLAN_STATE_PAUSED
+    assert "foreground" not in run("status", "--target", target).stdout
+
+
+def test_status_of_a_throttle_that_has_nothing_to_tell(
+    run: Run, target: str, supervisor: FakeSupervisor
+) -> None:
+    def told() -> object:
+        return json.loads(run("status", "--target", target, "-o", "json").stdout)["throttle"]
+
+    assert told() is None, "an older supervisor does not tell"
+    assert "foreground" not in run("status", "--target", target).stdout
+    told_of = supervisor.status.throttle
+    told_of.moving_partitions, told_of.restoring_partitions = 64, 64
+    text = run("status", "--target", target).stdout
+    assert "partitions at once: 64 moving, 64 restored; no rate is measured yet" in text
+    assert "foreground  hardly anybody calls: nothing is throttled" in text
+    assert "halved" not in text
+    supervisor.status.throttle.foreground_p99.FromMicroseconds(3000)
+    assert "while nothing moved it was not known" in run("status", "--target", target).stdout
+
+
 def test_top_once(run: Run, target: str) -> None:
     result = run("top", "--once", "--target", target)
     assert result.exit_code == 0

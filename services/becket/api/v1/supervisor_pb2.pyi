@@ -264,12 +264,21 @@ class Throttle(_message.Message):
     STEADY_P99_FIELD_NUMBER: _builtins.int
     REST_FIELD_NUMBER: _builtins.int
     HALVINGS_FIELD_NUMBER: _builtins.int
+    SINCE_HALVING_FIELD_NUMBER: _builtins.int
+    HALVING_P99_FIELD_NUMBER: _builtins.int
+    HALVING_LIMIT_FIELD_NUMBER: _builtins.int
+    PARTITIONS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
     restoring_partitions: _builtins.float
     """How many partitions may be changed at once for copies that are missing."""
     moving_partitions: _builtins.float
     """How many may be changed at once for drains, zones and load. Below 1: one, and then a pause."""
     halvings: _builtins.int
     """How often the budget for moves was halved since this supervisor leads."""
+    partitions_per_second: _builtins.float
+    """Partitions that changed a second in plans whose steps are small; 0: not measured yet."""
+    bytes_per_second: _builtins.float
+    """Bytes that were copied a second in plans whose steps are large; 0: not measured yet."""
     @_builtins.property
     def foreground_p99(self) -> _duration_pb2.Duration:
         """How long the slowest hundredth of operations takes, at the slowest member; unset: hardly anybody
@@ -288,6 +297,18 @@ class Throttle(_message.Message):
     def rest(self) -> _duration_pb2.Duration:
         """How long a plan that only balances still waits, since another one has just ended."""
 
+    @_builtins.property
+    def since_halving(self) -> _duration_pb2.Duration:
+        """How long ago that was the last time; unset: never."""
+
+    @_builtins.property
+    def halving_p99(self) -> _duration_pb2.Duration:
+        """The p99 for which it was."""
+
+    @_builtins.property
+    def halving_limit(self) -> _duration_pb2.Duration:
+        """The limit that this p99 had passed."""
+
     def __init__(
         self,
         *,
@@ -298,10 +319,15 @@ class Throttle(_message.Message):
         steady_p99: _duration_pb2.Duration | None = ...,
         rest: _duration_pb2.Duration | None = ...,
         halvings: _builtins.int = ...,
+        since_halving: _duration_pb2.Duration | None = ...,
+        halving_p99: _duration_pb2.Duration | None = ...,
+        halving_limit: _duration_pb2.Duration | None = ...,
+        partitions_per_second: _builtins.float = ...,
+        bytes_per_second: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["foreground_p99", b"foreground_p99", "p99_limit", b"p99_limit", "rest", b"rest", "steady_p99", b"steady_p99"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["foreground_p99", b"foreground_p99", "halving_limit", b"halving_limit", "halving_p99", b"halving_p99", "p99_limit", b"p99_limit", "rest", b"rest", "since_halving", b"since_halving", "steady_p99", b"steady_p99"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["foreground_p99", b"foreground_p99", "halvings", b"halvings", "moving_partitions", b"moving_partitions", "p99_limit", b"p99_limit", "rest", b"rest", "restoring_partitions", b"restoring_partitions", "steady_p99", b"steady_p99"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_per_second", b"bytes_per_second", "foreground_p99", b"foreground_p99", "halving_limit", b"halving_limit", "halving_p99", b"halving_p99", "halvings", b"halvings", "moving_partitions", b"moving_partitions", "p99_limit", b"p99_limit", "partitions_per_second", b"partitions_per_second", "rest", b"rest", "restoring_partitions", b"restoring_partitions", "since_halving", b"since_halving", "steady_p99", b"steady_p99"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

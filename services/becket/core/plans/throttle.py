@@ -32,6 +32,14 @@ class Foreground(NamedTuple):
     operations: int
 
 
+class Halving(NamedTuple):
+    """When a budget was halved: the p99 of that moment, and the limit that it had passed."""
+
+    at_us: int
+    p99_us: int
+    limit_us: int
+
+
 @dataclass(frozen=True)
 class ThrottleSettings:
     """How budgets move. Each field is checked on its own; see the head of this file."""
@@ -112,6 +120,7 @@ class Throttle:
         """Partitions that may be under way at once; below 1: see the head of this file."""
         self.halvings = 0
         """How often it was halved."""
+        self.last_halving: Halving | None = None
         self._is_alone = True
         self._raise_us = 0
         self._halve_us = 0
@@ -130,7 +139,9 @@ class Throttle:
         if foreground.p99_us > limit_us:
             if now_us >= self._halve_us:
                 halved = max(settings.least_percent / 100, self.budget / 2)
-                self.halvings += halved < self.budget
+                if halved < self.budget:
+                    self.halvings += 1
+                    self.last_halving = Halving(now_us, foreground.p99_us, limit_us)
                 self.budget = halved
                 self._halve_us = now_us + settings.settle_ms * 1000
             self._raise_us = now_us + settings.interval_ms * 1000

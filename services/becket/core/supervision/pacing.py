@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from becket.core.errors import InvalidInputError
 from becket.core.plans.plan import PlanState
 from becket.core.plans.progress import Pace
-from becket.core.plans.throttle import Foreground, Steady, Throttle, ThrottleSettings
+from becket.core.plans.throttle import Foreground, Halving, Steady, Throttle, ThrottleSettings
 from becket.core.plans.wishes import Begin, Wish
 from becket.core.supervision.planning import Planning
 from becket.core.supervision.snapshot import Snapshot
@@ -54,6 +54,8 @@ class PaceView:
     steady_us: int | None
     rest_us: int
     halvings: int
+    last_halving: Halving | None = None
+    """Of the budget for moves."""
 
 
 class Pacer:
@@ -118,4 +120,5 @@ class Pacer:
             steady_us=self._steady.p99_us,
             rest_us=rest_us,
             halvings=self._moving.halvings,
+            last_halving=self._moving.last_halving,
         )

@@ -269,13 +269,14 @@ class Planning:
             if ended is not None and not ended.is_done:
                 raise StalePlanError("plan_id", f"{plan_id} was ended; make a new one")
             return None
+        # First of all: while another plan is under way a new one would be refused, too.
+        self._check_free(ring)
         if ring.version != proposal.plan.ring_version or ring.cluster != proposal.plan.cluster:
             was = proposal.plan.ring_version
             problem = f"the plan was made for ring {was}, the ring has {ring.version}"
             raise StalePlanError("ring_version", f"{problem}; make a new plan and apply that one")
         if proposal.only_shown:
             raise GiveUpError(f"plan {plan_id} can only be shown: {proposal.only_shown}")
-        self._check_free(ring)
         return proposal
 
     def _check_free(self, ring: Ring) -> None:

@@ -49,6 +49,10 @@ def test_the_budget_over_time() -> None:
         throttle.note(at_ms * 1000, felt, LIMIT_US)
         assert (at_ms, throttle.budget) == (at_ms, budget)
     assert throttle.halvings == 5
+    last = throttle.last_halving
+    assert last is not None
+    assert (last.p99_us, last.limit_us) == (SLOW.p99_us, LIMIT_US)
+    assert last.at_us == 5_200_000, "at the least it is halved no more"
 
 
 @pytest.mark.parametrize(("budget", "pause_ms"), [(0.5, 1000), (0.25, 2000)])

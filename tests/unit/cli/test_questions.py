@@ -221,9 +221,9 @@ def test_status_tells_how_fast_a_running_plan_goes_and_why_not_faster(
     ):
         duration.FromMicroseconds(us)
     lines = run("status", "--target", target).stdout.splitlines()
+    pause, rates = "one, and a pause after it", "12.5 partitions/s, 3.4 MB/s"
     assert lines[5:9] == [
-        "pace        partitions at once: 0.25 moving (one, and a pause after it), 4 restored; "
-        + "measured 12.5 partitions/s, 3.4 MB/s",
+        f"pace        partitions at once: 0.25 moving ({pause}), 4 restored; measured {rates}",
         "foreground  p99 is 9.1 ms, 6.2 ms are allowed; while nothing moved it was 5.2 ms",
         "halved      3 times, last 4.2 s ago: p99 was 9.4 ms, 6.2 ms were allowed",
         "rest        0.8 s before a plan begins that only balances",

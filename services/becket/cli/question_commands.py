@@ -11,16 +11,26 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from becket.cli.exits import Exit
-from becket.cli.options import DEFAULT_TARGET, KeyArgument, KeyEncoding, Output, Target, Timeout
+from becket.cli.exits import Exit, UsageError
+from becket.cli.options import (
+    DEFAULT_TARGET,
+    KeyArgument,
+    KeyEncoding,
+    Output,
+    Route,
+    Target,
+    Timeout,
+)
 from becket.cli.output import Form, print_json, print_table, write_line
 from becket.cli.reporting import reporting
+from becket.cli.store import Routing
 from becket.cli.texts import Encoding, seconds, to_bytes
 
 if TYPE_CHECKING:
     from becket.cli.calling import Services
 
 TIMEOUT = "5"
+LISTING_TIMEOUT = "30"
 Found = TypeVar("Found")
 
 ring_app = typer.Typer(
@@ -154,6 +164,54 @@ def ring_explain(
         write_line(f"now on:    {' '.join(found['replicas'])}")
         write_line(f"then on:   {' '.join(found['replicas_after'])}")
         write_line(f"the whole change moves {found['moved_copies']} copies of partitions")
+
+
+@ring_app.command("compare")
+@reporting
+def ring_compare(
+    prefix: Annotated[
+        str, typer.Argument(help="Measure on keys that begin so.", show_default=False)
+    ] = "",
+    *,
+    joining: Annotated[
+        int, typer.Option("--with", help="What if so many members joined.", min=0, max=1000)
+    ] = 0,
+    leaving: Annotated[
+        list[str] | None,
+        typer.Option("--without", help="What if this member left; may be repeated."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(help="Measure on at most so many keys.", min=1, max=100_000_000)
+    ] = 1_000_000,
+    key_encoding: KeyEncoding = Encoding.UTF8,
+    target: Target = DEFAULT_TARGET,
+    routing: Route = Routing.AUTO,
+    timeout: Timeout = LISTING_TIMEOUT,
+    output: Output = Form.TABLE,
+) -> None:
+    """What one change would move under hash mod n, on a ring of virtual nodes, and in Becket.
+
+    Measured on the keys that are there. Nothing is changed.
+    """
+    from becket.cli import comparing, opening
+
+    if not (joining or leaving):
+        raise UsageError("name a change: --with N, --without MEMBER, or both")
+    change = comparing.Change(joining, leaving or ())
+    keys = comparing.Keys(to_bytes(prefix, key_encoding, "PREFIX"), limit)
+    timeout_s = seconds(timeout, "--timeout")
+
+    async def measure(services: Services) -> comparing.ComparisonRow:
+        async with opening.open_store(target, timeout_s, routing) as store:
+            return await comparing.compare(services, store, change, keys)
+
+    found = asked(measure, target, timeout)
+    if output is Form.JSON:
+        print_json(found)
+        return
+    for line in comparing.lines(found):
+        write_line(line)
+    print_table(comparing.COLUMNS, comparing.rows(found))
 
 
 @reporting

@@ -1,89 +1,128 @@
-"""What simpler schemes would have moved for the same change. For teaching: nothing uses them.
+"""What simpler schemes would have moved for the same change. For teaching: nothing is placed so.
 
-Owns ``hash mod n`` and a ring of virtual nodes, the two that textbooks show. Must not be used to
-place anything: neither spreads over zones, and their copies are not even.
+Owns ``hash mod n`` and a ring of virtual nodes, the two that textbooks show, the table that is ours
+beside them, and the tally of what a change moves under each, key by key. Must not be used to place
+anything: neither of the two knows zones or weights, and their copies are not even.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from becket.core import hashing
-from becket.core.placement.result import Placement
 
 VIRTUAL_NODES = 128
 """Points of each member on the ring of virtual nodes, a usual choice."""
 
+Names = frozenset[str]
+
+
+class Scheme(Protocol):
+    """A way to tell from a slot which members hold it."""
+
+    def held(self, slot: int) -> Names:
+        """The members, by name."""
+        ...
+
+
+class ModN:
+    """``hash mod n``: that member, and those that follow it."""
+
+    def __init__(self, members: Sequence[str], replicas: int) -> None:
+        count = self._count = len(members)
+        self._held = [
+            frozenset(members[(at + further) % count] for further in range(replicas))
+            for at in range(count)
+        ]
+
+    def held(self, slot: int) -> Names:
+        """The members, by name."""
+        return self._held[slot % self._count]
+
+
+class VirtualNodes:
+    """The first members met on a walk round a ring on which each has many points."""
+
+    def __init__(self, members: Sequence[str], replicas: int) -> None:
+        points = sorted(
+            (hashing.slot(f"{name}#{point}".encode()), name)
+            for name in members
+            for point in range(VIRTUAL_NODES)
+        )
+        self._places = [at for at, _ in points]
+        owners = [name for _, name in points]
+        most = min(replicas, len(members))
+        self._held = [_walk(owners, start, most) for start in range(len(owners))]
+
+    def held(self, slot: int) -> Names:
+        """The members, by name."""
+        return self._held[bisect_right(self._places, slot) % len(self._held)]
+
+
+def _walk(owners: Sequence[str], start: int, replicas: int) -> Names:
+    """Only different members count: taking the next points blindly wraps onto one member."""
+    found: set[str] = set()
+    at = start
+    while len(found) < replicas:
+        found.add(owners[at % len(owners)])
+        at += 1
+    return frozenset(found)
+
+
+class Table:
+    """Ours: each partition has its members; ``replicas`` has one entry a partition."""
+
+    def __init__(self, replicas: Sequence[Collection[str]]) -> None:
+        self._held = [frozenset(names) for names in replicas]
+
+    def held(self, slot: int) -> Names:
+        """The members, by name."""
+        return self._held[hashing.partition_of_slot(slot, len(self._held))]
+
 
 @dataclass(frozen=True)
-class Comparison:
-    """Copies that one change moves, of ``copies`` in all, under three schemes."""
+class Moved:
+    """What a change moves: ``moved`` of ``copies``, which belong to ``touched`` of ``keys``.
 
+    ``fullest`` is the copies of the fullest member after it, over the mean of all.
+    """
+
+    keys: int
     copies: int
-    ours: int
-    mod: int
-    virtual_nodes: int
+    moved: int
+    touched: int
+    fullest: float
+
+
+class Tally:
+    """Counts what the way from one scheme to another moves; ``members`` are those after it."""
+
+    def __init__(self, before: Scheme, after: Scheme, members: int) -> None:
+        self._before, self._after = before, after
+        self._members = members
+        self._pairs: Counter[tuple[Names, Names]] = Counter()
+
+    def note(self, slots: Sequence[int]) -> None:
+        """Keys with these slots are there."""
+        before, after = map(self._before.held, slots), map(self._after.held, slots)
+        self._pairs.update(zip(before, after, strict=True))
 
     @property
-    def sentence(self) -> str:
-        """The figures in one sentence."""
-        return (
-            f"of {self.copies} copies this change moves {_share(self.ours, self.copies)};"
-            f" hash mod n would move {_share(self.mod, self.copies)}, a ring with"
-            f" {VIRTUAL_NODES} virtual nodes a member {_share(self.virtual_nodes, self.copies)}"
-        )
-
-
-def compare(placement: Placement, before: Sequence[str], after: Sequence[str]) -> Comparison:
-    """Set a placement beside the other schemes.
-
-    ``before`` and ``after`` are the names of the members; each must have at least as many as there
-    are replicas. Partitions stand for keys, so the figures have the same unit.
-    """
-    partitions, replicas = len(placement.replicas), len(placement.replicas[0])
-    slots = [hashing.slot(f"partition {p}".encode()) for p in range(partitions)]
-    return Comparison(
-        copies=partitions * replicas,
-        ours=len(placement.moves),
-        mod=_moved(by_mod(slots, before, replicas), by_mod(slots, after, replicas)),
-        virtual_nodes=_moved(
-            by_virtual_nodes(slots, before, replicas), by_virtual_nodes(slots, after, replicas)
-        ),
-    )
-
-
-def by_mod(slots: Sequence[int], members: Sequence[str], replicas: int) -> list[set[str]]:
-    """``hash mod n`` and the members that follow it."""
-    count = len(members)
-    return [{members[(at % count + r) % count] for r in range(replicas)} for at in slots]
-
-
-def by_virtual_nodes(slots: Sequence[int], members: Sequence[str], replicas: int) -> list[set[str]]:
-    """The first members met on a walk round a ring on which each has many points."""
-    points = sorted(
-        (hashing.slot(f"{name}#{point}".encode()), name)
-        for name in members
-        for point in range(VIRTUAL_NODES)
-    )
-    places = [at for at, _ in points]
-    found = []
-    for at in slots:
-        start = bisect_right(places, at)
-        held: dict[str, None] = {}
-        # Only different members count: taking the next points blindly wraps onto one member.
-        for step in range(len(points)):
-            held[points[(start + step) % len(points)][1]] = None
-            if len(held) == replicas:
-                break
-        found.append(set(held))
-    return found
-
-
-def _moved(before: Sequence[set[str]], after: Sequence[set[str]]) -> int:
-    return sum(len(new - old) for old, new in zip(before, after, strict=True))
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part} ({100 * part / whole:.1f} %)"
+    def moved(self) -> Moved:
+        """The sums over the keys that were noted."""
+        keys = copies = moved = touched = 0
+        there: Counter[str] = Counter()
+        for (before, after), count in self._pairs.items():
+            come = len(after - before)
+            keys += count
+            copies += count * len(after)
+            moved += count * come
+            touched += count * bool(come)
+            for name in after:
+                there[name] += count
+        fullest = max(there.values(), default=0) * self._members / copies if copies else 0.0
+        return Moved(keys, copies, moved, touched, fullest)

@@ -179,7 +179,8 @@ class Planning:
         if is_done:
             self._end(ring, plan, is_done=plan.state is not PlanState.CANCELLED)
         key = "" if is_done else f"plan {plan.id} {shown.state.value}"
-        if not found.done or is_done:
+        # Of a plan that is frozen as a whole there is nothing to say: the freeze is told.
+        if shown.steps and (not found.done or is_done):
             said.append(Said(Topic.PLAN, found.sentence, key=key))
         return Progress(found.wishes, tuple(said))
 

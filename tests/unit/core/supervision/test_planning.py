@@ -93,6 +93,14 @@ def test_while_frozen_nothing_begins_but_what_is_certified_ends() -> None:
     assert planning.step(ring, [], freeze=Freeze.NONE).wishes
 
 
+def test_a_plan_of_which_nothing_may_go_on_is_not_told_as_one_of_no_steps() -> None:
+    planning = Planning(PlanLimits(partitions=2, copies_per_member=2))
+    ring = written(JOINED, planning.step(JOINED, [], freeze=Freeze.NONE).wishes)
+    progress = planning.step(ring, certificates(ring), freeze=Freeze.MOVES)
+    assert len(progress.wishes) == 2, "what is certified ends"
+    assert progress.said == ()
+
+
 def test_changes_to_a_lost_member_are_given_up_before_anything_else() -> None:
     planning = Planning(PlanLimits())
     ring = written(JOINED, planning.step(JOINED, [], freeze=Freeze.NONE).wishes)

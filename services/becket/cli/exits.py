@@ -108,7 +108,7 @@ TABLE = (
     ),
     Row(NotRunningError, Exit.NOT_RUNNING),
     Row(UnfinishedError, Exit.UNKNOWN, "it goes on; becket status says how far it is"),
-    Row(NotFoundError, Exit.NOT_FOUND, "becket members lists the names"),
+    Row(NotFoundError, Exit.NOT_FOUND, "becket members and becket plan list say what there is"),
     Row(ConditionFailedError, Exit.CONDITION, "read the key again, then decide"),
     Row(
         OutcomeUnknownError,

@@ -185,7 +185,7 @@ def test_explain_asks_what_if(run: Run, target: str, rings: FakeRing) -> None:
     }
     result = run("ring", "explain", "k", "--leaving", "storage-9", "--target", target)
     assert result.exit_code == 7
-    assert "becket members lists the names" in result.stderr
+    assert "becket members and becket plan list" in result.stderr
 
 
 def test_names_of_new_members_go_on() -> None:

@@ -159,7 +159,7 @@ def test_undrain_and_a_name_that_nobody_has(run: Run, target: str, supervisor: W
     assert supervisor.undrained == ["storage-1"]
     result = run("undrain", "storage-9", "--target", target)
     assert result.exit_code == Exit.NOT_FOUND
-    assert "becket members lists the names" in result.stderr
+    assert "becket members and becket plan list" in result.stderr
 
 
 def test_recover_tells_what_is_waited_for(run: Run, target: str, supervisor: Wished) -> None:

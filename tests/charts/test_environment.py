@@ -97,6 +97,27 @@ def test_settings_pass_through(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.stop_grace_s == 60
 
 
+def test_budgets_and_relief_of_the_supervisor_pass_through(
+    helm: Helm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wished = {
+        "pacing.throttle.p99_limit_ms": 20,
+        "pacing.restoring_least": 2,
+        "plan.partitions": 8,
+        "relief.is_on": "false",
+        "relief.moves": 3,
+    }
+    options = [
+        part for k, v in wished.items() for part in ("--set", f"supervisor.settings.{k}={v}")
+    ]
+    settings = told(monkeypatch, render(helm, *options).environment("supervisor"), "supervisor")
+    assert isinstance(settings, SupervisorSettings)
+    assert settings.pacing.throttle.p99_limit_ms == 20
+    assert settings.pacing.restoring_least == 2
+    assert settings.plan.partitions == 8
+    assert (settings.relief.is_on, settings.relief.moves) == (False, 3)
+
+
 def test_a_setting_of_one_service_goes_first(helm: Helm) -> None:
     both = ("--set", "settings.max_streams=5", "--set", "router.settings.max_streams=6")
     rendered = render(helm, *both)

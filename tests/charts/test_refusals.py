@@ -53,6 +53,7 @@ def test_unknown_keys(helm: Helm, setting: str) -> None:
         "storage.stopGraceSeconds=1",
         "settings.Log-Level=x",
         "settings.limits.Value=x",
+        "settings.pacing.throttle.first.more=x",
         "topologySpread.zone=Always",
         "storage.extraEnv[0].nam=x",
         "fullnameOverride=Upper_Case",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from becket.core.placement.planner import place
@@ -162,6 +162,12 @@ turns = st.tuples(st.integers(0, 1), st.one_of(st.none(), wishes), st.integers(0
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(turns, max_size=60))
+@example(
+    [
+        *[(0, None, 1), (0, None, 0), (0, Begin(0, 1, ("d0", "d1", "d2")), 0)],
+        *[(0, Certificate(0, 2, (1, "d", 1), "d"), 0), (0, None, 1), (0, None, 0)],
+    ]
+)
 def test_r1_two_writers_never_announce_what_was_not_written(
     moves: list[tuple[int, Wish | None, int]],
 ) -> None:

@@ -31,13 +31,14 @@ server-side apply: so it is refused here, with the name of the value that repeat
 {{- toYaml $own -}}
 {{- end -}}
 
-{{/* A map of settings as a map from variable to text. */}}
+{{/* A map of settings as a map from variable to text; groups may hold groups, as the schema allows. */}}
 {{- define "becket.settings" -}}
 {{- $found := dict -}}
 {{- range $key, $value := .settings -}}
 {{- if kindIs "map" $value -}}
-{{- range $inner, $each := $value -}}
-{{- $_ := set $found (printf "BECKET_%s__%s" $key $inner | upper) (include "becket.text" $each) -}}
+{{- $inner := fromYaml (include "becket.settings" (dict "settings" $value)) -}}
+{{- range $name, $text := $inner -}}
+{{- $_ := set $found (printf "BECKET_%s__%s" (upper $key) (trimPrefix "BECKET_" $name)) $text -}}
 {{- end -}}
 {{- else -}}
 {{- $_ := set $found (printf "BECKET_%s" $key | upper) (include "becket.text" $value) -}}

@@ -189,17 +189,41 @@ class Outcome:
 
 
 def apply_wishes(ring: Ring | None, wishes: Iterable[Wish]) -> Outcome:
-    """Apply each wish that fits the ring just read, in order; discard the others with a reason."""
+    """Apply each wish that fits the ring just read, in order; discard the others with a reason.
+
+    A partition makes one transition in a write, but that a certified change may be followed by the
+    next one: nobody has seen, let alone certified, what begins in the same write (R1).
+    """
+    read = ring
     applied: list[Wish] = []
     discarded: list[Discarded] = []
     for wish in wishes:
         try:
-            ring = wish.apply(ring)
+            changed = wish.apply(ring)
+            _check_follows(read, ring, wish)
         except StalePlanError as error:
             discarded.append(Discarded(wish, str(error)))
         else:
+            ring = changed
             applied.append(wish)
     return Outcome(ring, tuple(applied), tuple(discarded))
+
+
+def _check_follows(read: Ring | None, now: Ring | None, wish: Wish) -> None:
+    """Raise StalePlanError where this write has changed the partition of a wish that fits."""
+    if now is read or read is None or now is None:
+        return
+    if not isinstance(wish, Begin | Certificate | Abandon):
+        return
+    if wish.partition >= read.partitions:
+        return  # A ring that was installed in the same write is another one.
+    before, after = read.configs[wish.partition], now.configs[wish.partition]
+    if after == before:
+        return
+    is_next = isinstance(wish, Begin) and before.is_joint and after == before.finish()
+    if not is_next:
+        field = f"configs[{wish.partition}]"
+        raise StalePlanError(field, "it changes in the same write: what comes of that is not seen")
 
 
 def apply_certificates(ring: Ring, certificates: Iterable[Certificate]) -> Outcome:

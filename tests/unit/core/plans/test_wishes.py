@@ -132,3 +132,23 @@ def test_r1_a_ring_is_installed_to_the_letter() -> None:
     assert Install(RING, None).apply(None) is RING
     newer = replace(RING, version=9)
     assert Install(newer, 1).apply(RING) is newer
+
+
+def test_r1_what_begins_in_a_write_does_not_end_in_it() -> None:
+    begin = Begin(0, 1, NEW)
+    for end in (certificate(gen=2), Abandon(0, 2)):
+        outcome = apply_wishes(RING, [begin, end])
+        assert outcome.applied == (begin,)
+        (discarded,) = outcome.discarded
+        assert discarded.reason == (
+            "configs[0]: it changes in the same write: what comes of that is not seen"
+        )
+        assert apply_wishes(outcome.ring, [end]).applied == (end,)
+
+
+def test_r2_a_certified_change_may_be_followed_by_the_next_in_one_write_an_abandoned_not() -> None:
+    further = Begin(0, 3, ("disk-0", "disk-2", "disk-4"))
+    assert apply_wishes(joint(), [certificate(), further]).applied == (certificate(), further)
+    assert apply_wishes(joint(), [Abandon(0, 2), further]).applied == (Abandon(0, 2),)
+    elsewhere = Begin(1, 1, ("disk-0", "disk-2", "disk-4"))
+    assert len(apply_wishes(joint(), [Abandon(0, 2), elsewhere]).applied) == 2

@@ -152,7 +152,11 @@ async def test_scale_up_and_down_under_load_with_a_leader_killed_in_the_middle(
             await scene.until(lambda: scene.release.replicas == 3)
             await scene.until(lambda: len(scene.members.running) == 3)
             await writer.end()
-        for count, ring in scene.scales():
-            if count == 3 and ring is not None:
-                assert len(ring.members) == 3
-        assert [count for count, _ in scene.scales()] == [3, 5, 3]
+        up, down = list(scene.scales())[:2], list(scene.scales())[2:]
+        assert [count for count, _ in up] == [3, 5]
+        # A pod may go as soon as its member is out of the ring, before the next one is empty.
+        counts = [count for count, _ in down]
+        assert counts in ([3], [4, 3])
+        for count, ring in down:
+            assert ring is not None
+            assert len(ring.members) <= count

@@ -7,7 +7,7 @@ or a stored ratio that is missed is told; it never fails a build, since machines
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,36 +86,27 @@ BARS = [
     *_beside("put, 256 in flight", _single(256, PUT), {"redis": 1.8, "nats": 1.8}),
     *_beside("get, batches of 100", GETS, {"redis": 3, "etcd": 1.2}),
     *_beside("put, batches of 100", PUTS, {"redis": 1.2, "etcd": 1}),
-    Bar(
-        "processor time per put, 256",
-        Figure("becket", _single(256, PUT), "processor_us"),
-        None,
-        90,
-        at_most=True,
-        unit="us",
-    ),
-    Bar(
-        "processor time per get, 256",
-        Figure("becket", _single(256), "processor_us"),
-        None,
-        15,
-        at_most=True,
-        unit="us",
+    *(
+        Bar(
+            f"processor time per {name}, 256",
+            Figure("becket", _single(256, mix), "processor_us"),
+            None,
+            most_us,
+            at_most=True,
+            unit="us",
+        )
+        for name, mix, most_us in (("put", PUT, 90), ("get", GET, 15))
     ),
     Bar("load, keys a second", Figure("becket", "load"), None, 30_000, unit="/s"),
-    Bar(
-        "p99.9 / p50 of get at half load",
-        Figure("becket", f"{GET}, half load", "p99.9_us"),
-        Figure("becket", f"{GET}, half load", "p50_us"),
-        10,
-        at_most=True,
-    ),
-    Bar(
-        "p99.9 / p50 of put at half load",
-        Figure("becket", f"{PUT}, half load", "p99.9_us"),
-        Figure("becket", f"{PUT}, half load", "p50_us"),
-        10,
-        at_most=True,
+    *(
+        Bar(
+            f"p99.9 / p50 of {name} at half load",
+            Figure("becket", f"{mix}, half load", "p99.9_us"),
+            Figure("becket", f"{mix}, half load", "p50_us"),
+            10,
+            at_most=True,
+        )
+        for name, mix in (("get", GET), ("put", PUT))
     ),
     Bar(
         "longest gap, one killed",
@@ -169,11 +160,8 @@ def _wait_for_put(reports: Reports) -> Verdict:
 
 def ratios(reports: Reports) -> dict[str, float]:
     """The ratios of a run, by name."""
-    values: dict[str, Callable[[Reports], float | None]] = {bar.name: bar.value for bar in BARS}
     return {
-        name: float(f"{value:.3g}")
-        for name, of in values.items()
-        if (value := of(reports)) is not None
+        bar.name: float(f"{value:.3g}") for bar in BARS if (value := bar.value(reports)) is not None
     }
 
 

@@ -5,7 +5,6 @@ Owns the options. Must not do the work (``plans``, ``plan_watch``).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -146,49 +145,33 @@ def apply(
     return done
 
 
-@plan_app.command("pause")
-@reporting
-def pause(
-    plan_id: SomePlanId = "",
-    *,
-    target: Target = DEFAULT_TARGET,
-    timeout: Timeout = TIMEOUT,
-    output: Output = Form.TABLE,
-) -> None:
-    """Begin nothing new of a plan; what is under way is finished. It outlives the supervisor."""
-    from becket.cli import plans
+def _add_steering(name: str, words: str) -> None:
+    """Add a command that asks one thing of a plan, by the function of that name in ``plans``."""
 
-    _steer(lambda services: plans.pause(services, plan_id), target, timeout, output)
+    @plan_app.command(name, help=words)
+    @reporting
+    def steer(
+        plan_id: SomePlanId = "",
+        *,
+        target: Target = DEFAULT_TARGET,
+        timeout: Timeout = TIMEOUT,
+        output: Output = Form.TABLE,
+    ) -> None:
+        from becket.cli import plans
 
-
-@plan_app.command("resume")
-@reporting
-def resume(
-    plan_id: SomePlanId = "",
-    *,
-    target: Target = DEFAULT_TARGET,
-    timeout: Timeout = TIMEOUT,
-    output: Output = Form.TABLE,
-) -> None:
-    """Go on with a paused plan."""
-    from becket.cli import plans
-
-    _steer(lambda services: plans.resume(services, plan_id), target, timeout, output)
+        ask = {"pause": plans.pause, "resume": plans.resume, "cancel": plans.cancel}[name]
+        _print_short(asked(lambda services: ask(services, plan_id), target, timeout), output)
 
 
-@plan_app.command("cancel")
-@reporting
-def cancel(
-    plan_id: SomePlanId = "",
-    *,
-    target: Target = DEFAULT_TARGET,
-    timeout: Timeout = TIMEOUT,
-    output: Output = Form.TABLE,
-) -> None:
-    """End a plan: what is half done is taken back, what is done stays, the ring is whole."""
-    from becket.cli import plans
-
-    _steer(lambda services: plans.cancel(services, plan_id), target, timeout, output)
+_add_steering(
+    "pause",
+    "Begin nothing new of a plan; what is under way is finished. It outlives the supervisor.",
+)
+_add_steering("resume", "Go on with a paused plan.")
+_add_steering(
+    "cancel",
+    "End a plan: what is half done is taken back, what is done stays, the ring is whole.",
+)
 
 
 @plan_app.command("list")
@@ -217,12 +200,6 @@ def list_plans(
             for each in found
         ],
     )
-
-
-def _steer(
-    wish: Callable[[Services], Awaitable[pb.Plan]], target: str, timeout: str, output: Form
-) -> None:
-    _print_short(asked(wish, target, timeout), output)
 
 
 def _print_short(found: pb.Plan, output: Form) -> None:

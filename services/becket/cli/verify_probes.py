@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from becket.adapters.clocks import monotonic_us
 from becket.cli.readiness import trial_keys
@@ -28,6 +29,13 @@ _KEPT = 8_192
 _TIMEOUT_S = 10.0
 
 
+class Success(NamedTuple):
+    """When a write began and ended that had an answer."""
+
+    begun_us: int
+    ended_us: int
+
+
 class Probes:
     """Writes to one key of each of some partitions, over and over."""
 
@@ -37,11 +45,11 @@ class Probes:
         keys = trial_keys(partitions)[::step][:MOST_KEYS]
         # The braces put a probe key into the partition of the key between them.
         self.keys = [b"verify/%s/probe/{%s}" % (run.encode(), key) for key in keys]
-        self._successes: dict[bytes, deque[int]] = {key: deque(maxlen=_KEPT) for key in self.keys}
+        self._successes: dict[bytes, deque[Success]] = {
+            key: deque(maxlen=_KEPT) for key in self.keys
+        }
         self._under_way: set[asyncio.Task[None]] = set()
         self._busy: set[bytes] = set()
-        self._times: dict[bytes, deque[tuple[int, int]]] = {}
-        """When each write began and ended that had an answer."""
         self._rest_us: dict[bytes, int] = {}
         self.errors = 0
         """How many probes ended without success."""
@@ -72,9 +80,7 @@ class Probes:
         begun_us = monotonic_us()
         try:
             await self._client.put(key, b"probe", timeout=_TIMEOUT_S)
-            ended_us = monotonic_us()
-            self._successes[key].append(ended_us)
-            self._times.setdefault(key, deque(maxlen=_KEPT)).append((begun_us, ended_us))
+            self._successes[key].append(Success(begun_us, monotonic_us()))
         except BecketError:
             self.errors += 1
         finally:
@@ -91,21 +97,21 @@ class Probes:
 
     def all_succeeded_since(self, since_us: int) -> bool:
         """Whether every key was written after this moment."""
-        return all(times and times[-1] > since_us for times in self._successes.values())
+        return all(times and times[-1].ended_us > since_us for times in self._successes.values())
 
     def gap_us(self, keys: Iterable[bytes], since_us: int, until_us: int) -> int:
         """The longest time without a success on any of these keys, touching this span."""
-        spans = [longest_gap_us(self._successes[key], since_us, until_us) for key in keys]
-        return max(spans, default=0)
+        ends = ([each.ended_us for each in self._successes[key]] for key in keys)
+        return max((longest_gap_us(each, since_us, until_us) for each in ends), default=0)
 
     def slowest_us(self, keys: Iterable[bytes], since_us: int, until_us: int) -> int:
         """How long the slowest write to any of these keys took that was open in this span."""
         return max(
             (
-                ended_us - begun_us
+                each.ended_us - each.begun_us
                 for key in keys
-                for begun_us, ended_us in self._times.get(key, ())
-                if ended_us >= since_us and begun_us <= until_us
+                for each in self._successes[key]
+                if each.ended_us >= since_us and each.begun_us <= until_us
             ),
             default=0,
         )

@@ -126,3 +126,9 @@ class StalePlanError(InvalidInputError):
 
 class BugError(BecketError):
     """An impossible state was met; the message carries the story so far. Report it."""
+
+
+def require(holds: bool, field: str, problem: str) -> None:
+    """Raise InvalidInputError where a value or a relation of ``field`` does not hold."""
+    if not holds:
+        raise InvalidInputError(field, problem)

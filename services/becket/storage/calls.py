@@ -122,30 +122,20 @@ class Calls:
         if ring is None:
             raise NotAppliedError("this member has not been given a ring yet", after_ms=100)
         batch = _Batch(self, parsed, ring.partitions_of(item.key for item in parsed))
-        batch.trace = trace
+        batch.trace, batch.on_part = trace, on_part
         self.in_flight += len(parsed)
-        begun, told = time.perf_counter(), 0
-
-        def tell(part: Outcomes) -> None:
-            # Callers of these wait no longer: the rest of the batch is not what they feel.
-            nonlocal told
-            told += len(part.places)
-            self._note(time.perf_counter() - begun, len(part.places))
-            if on_part is not None:
-                on_part(part)
-
-        batch.on_part = None if on_part is None else tell
         try:
             await self._wait(batch, timeout_s)
-            took_s = time.perf_counter() - begun
+            took_s = batch.age_s
             self.latency_s += _SMOOTHING * (took_s - self.latency_s)
-            self._note(took_s, len(parsed) - told)
+            self.note_latency(took_s, batch.untold)
         finally:
             self.in_flight -= len(parsed)
             self.served += len(parsed)
         return batch.outcomes()
 
-    def _note(self, took_s: float, operations: int) -> None:
+    def note_latency(self, took_s: float, operations: int) -> None:
+        """So many operations are answered, so long after they came."""
         self.latencies.note(clocks.monotonic_us(), took_s * 1e6, operations)
 
     async def _wait(self, batch: _Batch, timeout_s: float) -> None:
@@ -249,6 +239,17 @@ class _Batch:
         self.on_part: OnPart | None = None
         self._telling: asyncio.TimerHandle | None = None
         self._told: set[int] = set()
+        self._begun = time.perf_counter()
+
+    @property
+    def age_s(self) -> float:
+        """How long ago it came."""
+        return time.perf_counter() - self._begun
+
+    @property
+    def untold(self) -> int:
+        """How many operations no part has told of."""
+        return len(self._parsed) - len(self._told)
 
     def start(self, timeout_s: float) -> None:
         """Form the attempts and hand them over."""
@@ -407,6 +408,8 @@ class _Batch:
         if self.left and self.on_part is not None:
             part = self.outcomes()
             self._told.update(part.places)
+            # Callers of these wait no longer: the rest of the batch is not what they feel.
+            self._calls.note_latency(self.age_s, len(part.places))
             self.on_part(part)
 
     def tell_no_more(self) -> None:

@@ -181,9 +181,13 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
                     parsed, timeout_s, trace=trace, on_part=on_part
                 )
         except BecketError as error:
-            answer = kv.PipelineResponse(batch_id=request.batch_id, status=to_status(error))
-            answer.ring_version = self._calls.ring_version
-            answers.put_nowait(answer)
+            answers.put_nowait(
+                kv.PipelineResponse(
+                    batch_id=request.batch_id,
+                    status=to_status(error),
+                    ring_version=self._calls.ring_version,
+                )
+            )
         else:
             tell(outcomes, more=False)
 

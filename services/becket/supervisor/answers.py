@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from becket.adapters.rpc.rings import AddressOf, member_to_proto
@@ -150,12 +149,12 @@ def throttle_answer(view: PaceView, rates: Rates, now_us: int) -> pb.Throttle:
     answer = pb.Throttle(
         restoring_partitions=view.restoring,
         moving_partitions=view.moving,
-        p99_limit=_duration(view.limit_us),
         halvings=view.halvings,
         partitions_per_second=rates.steps_per_s or 0.0,
         bytes_per_second=rates.bytes_per_s or 0.0,
     )
     for value, target in (
+        (view.limit_us, answer.p99_limit),
         (view.p99_us, answer.foreground_p99),
         (view.steady_us, answer.steady_p99),
         (view.rest_us or None, answer.rest),
@@ -164,12 +163,8 @@ def throttle_answer(view: PaceView, rates: Rates, now_us: int) -> pb.Throttle:
         (None if last is None else last.limit_us, answer.halving_limit),
     ):
         if value is not None:
-            target.CopyFrom(_duration(value))
+            target.FromMicroseconds(value)
     return answer
-
-
-def _duration(us: int) -> Duration:
-    return Duration(seconds=us // 1_000_000, nanos=us % 1_000_000 * 1000)
 
 
 def _plan(
@@ -207,12 +202,12 @@ def _names(snapshot: Snapshot) -> dict[str, str]:
 
 def _add_expectation(answer: pb.Plan, rates: Rates) -> None:
     whole = rates.expectation(len(answer.steps), answer.total_bytes)
-    answer.expected_time.CopyFrom(_duration(int(whole.seconds * 1e6)))
+    answer.expected_time.FromMicroseconds(int(whole.seconds * 1e6))
     answer.measured = whole.is_measured
     if answer.state == pb.PLAN_STATE_RUNNING:
         steps = sum(step.state != pb.STEP_STATE_DONE for step in answer.steps)
         rest = rates.expectation(steps, max(0, answer.total_bytes - answer.copied_bytes))
-        answer.remaining_time.CopyFrom(_duration(int(rest.seconds * 1e6)))
+        answer.remaining_time.FromMicroseconds(int(rest.seconds * 1e6))
 
 
 def _add_loads(answer: pb.Plan, plan: Plan, made: Estimate, known: Known) -> None:

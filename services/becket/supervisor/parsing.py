@@ -51,5 +51,4 @@ def seen_from_proto(name: str, report: pb.WatchMemberResponse, now_us: int) -> S
 
 
 def _load(load: pb.MemberLoad) -> Load:
-    latency_us = load.latency.seconds * 1_000_000 + load.latency.nanos / 1000
-    return Load(load.in_flight, latency_us, load.cpu_utilization)
+    return Load(load.in_flight, load.latency.ToNanoseconds() / 1000, load.cpu_utilization)

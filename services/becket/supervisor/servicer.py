@@ -30,7 +30,13 @@ from becket.core.plans.wishes import PutMember, SetWishes, Wish
 from becket.core.ring.members import MemberState
 from becket.core.ring.ring import Ring
 from becket.core.ring.validation import MAX_MEMBERS
-from becket.core.supervision.asking import Question, check_room, known_member, what_if
+from becket.core.supervision.asking import (
+    Question,
+    check_room,
+    known_member,
+    living_member,
+    what_if,
+)
 from becket.core.supervision.counting import taken_back
 from becket.core.supervision.declaring import declaration
 from becket.core.supervision.planning import Planning, Proposal
@@ -153,9 +159,7 @@ class SupervisorServicer(rpc.SupervisorServiceServicer):
         """Empty a member."""
         del context
         ring = self._ring()
-        member = known_member(ring, request.name)
-        if member.state is MemberState.GONE:
-            raise GiveUpError(f"{member.name} is given up already: its copies are made anew")
+        member = living_member(ring, request.name)
         if member.state is MemberState.ACTIVE:
             check_room(ring, [member])
             member = replace(member, state=MemberState.DRAINING)

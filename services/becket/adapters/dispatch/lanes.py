@@ -19,7 +19,6 @@ from collections import deque
 from typing import Protocol
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 from google.rpc import status_pb2
 
 from becket.adapters.dispatch.latency import Latency
@@ -340,8 +339,7 @@ class Lane:
         self._last_id += 1
         request.batch_id = self._last_id
         if patience_us:
-            seconds, rest = divmod(patience_us, 1_000_000)
-            request.timeout.CopyFrom(Duration(seconds=seconds, nanos=rest * 1000))
+            request.timeout.FromMicroseconds(patience_us)
         self._in_flight[self._last_id] = _Batch(parcels, count, self._clock.now_us())
         return request
 

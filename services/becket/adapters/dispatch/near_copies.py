@@ -23,12 +23,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from becket.adapters.rpc.operations import DEFAULT_STALENESS_US
 from becket.api.v1 import key_value_pb2 as kv
 
 MOST_KEYS = 256
 MOST_VALUE_BYTES = 256 << 10
-DEFAULT_STALENESS_US = 5_000_000
-"""What a bounded read allows that names no staleness."""
 DRIFT = 0.999
 """Two clocks may differ in speed by a thousandth."""
 
@@ -93,9 +92,7 @@ class NearCopies:
         asked.CopyFrom(operation)
         asked.get.answered_from_copy = self._unseen.pop(request.key, 0)
         if is_bounded:
-            seconds, rest = divmod(wide_us // 2, 1_000_000)
-            asked.get.max_staleness.seconds = seconds
-            asked.get.max_staleness.nanos = rest * 1000
+            asked.get.max_staleness.FromMicroseconds(wide_us // 2)
         return Fill(asked, now_us, int(wide_us / 2 * DRIFT), is_bounded)
 
     def take(self, key: bytes, fill: Fill, result: kv.Result) -> None:
@@ -115,5 +112,4 @@ class NearCopies:
 def _allowed_us(request: kv.GetRequest) -> int:
     if not request.HasField("max_staleness"):
         return DEFAULT_STALENESS_US
-    age = request.max_staleness
-    return int(age.seconds * 1_000_000 + age.nanos // 1000)
+    return request.max_staleness.ToMicroseconds()

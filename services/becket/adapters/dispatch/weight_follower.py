@@ -82,10 +82,7 @@ class WeightFollower:
     def _take(self, weights: balancer_pb2.Weights) -> None:
         self._routes.weights = {each.disk_id: each.weight for each in weights.members}
         self._copies.set_wide(
-            {
-                each.key: each.max_staleness.seconds * 1_000_000 + each.max_staleness.nanos // 1000
-                for each in weights.wide_keys
-            }
+            {each.key: each.max_staleness.ToMicroseconds() for each in weights.wide_keys}
         )
 
     def _forget(self) -> None:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from becket.core.errors import InvalidInputError
+from becket.core.errors import require
 from becket.core.load.weights import Load, spare
 from becket.core.ring.config import Disk
 from becket.core.ring.ring import Ring
@@ -60,10 +60,10 @@ class ReliefSettings:
 
     def __post_init__(self) -> None:
         """Check each value and relation."""
-        _check(0 < self.slow_share < 1, "slow_share", "must be in (0, 1)")
-        _check(self.slow_share < self.well_share < 1, "well_share", "must be in (slow_share, 1)")
+        require(0 < self.slow_share < 1, "slow_share", "must be in (0, 1)")
+        require(self.slow_share < self.well_share < 1, "well_share", "must be in (slow_share, 1)")
         for field in ("least_latency_us", "after_us", "back_us", "moves", "pause_us"):
-            _check(getattr(self, field) > 0, field, "must be positive")
+            require(getattr(self, field) > 0, field, "must be positive")
 
 
 class Move(NamedTuple):
@@ -212,8 +212,3 @@ class _Board:
         self._first[config.old[0]] -= 1
         self._first[disk] += 1
         return Move(partition, config.gen, (disk, *(d for d in config.old if d != disk)))
-
-
-def _check(holds: bool, field: str, problem: str) -> None:
-    if not holds:
-        raise InvalidInputError(field, problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import NamedTuple
 
-from becket.core.errors import InvalidInputError
+from becket.core.errors import require
 from becket.core.load.hot_keys import HotKey
 from becket.core.ring.config import Disk
 
@@ -29,21 +29,16 @@ class Report(NamedTuple):
     def check(self) -> Report:
         """This report; raises InvalidInputError naming the field that cannot be."""
         size = len(self.disk.encode(errors="replace"))
-        _check(1 <= size <= MAX_DISK_BYTES, "disk_id", f"must be 1..{MAX_DISK_BYTES} bytes")
+        require(1 <= size <= MAX_DISK_BYTES, "disk_id", f"must be 1..{MAX_DISK_BYTES} bytes")
         rate = self.operations_per_second
-        _check(isfinite(rate) and rate >= 0, "operations_per_second", "must be 0 or more")
-        _check(self.latency_us >= 0, "latency", "must be 0 or more")
+        require(isfinite(rate) and rate >= 0, "operations_per_second", "must be 0 or more")
+        require(self.latency_us >= 0, "latency", "must be 0 or more")
         for field, value in (("cpu_utilization", self.cpu), ("disk_utilization", self.disk_used)):
-            _check(0.0 <= value <= 1.0, field, "must be in 0..1")
-        _check(len(self.hot_keys) <= MAX_HOT_KEYS, "hot_keys", f"must be at most {MAX_HOT_KEYS}")
+            require(0.0 <= value <= 1.0, field, "must be in 0..1")
+        require(len(self.hot_keys) <= MAX_HOT_KEYS, "hot_keys", f"must be at most {MAX_HOT_KEYS}")
         for place, (key, reads, error) in enumerate(self.hot_keys):
             field = f"hot_keys[{place}]"
-            _check(1 <= len(key) <= MAX_KEY_BYTES, f"{field}.key", f"must be 1..{MAX_KEY_BYTES}")
+            require(1 <= len(key) <= MAX_KEY_BYTES, f"{field}.key", f"must be 1..{MAX_KEY_BYTES}")
             fits = isfinite(reads) and 0 <= error <= reads
-            _check(fits, f"{field}.error_per_second", "must be in 0..reads_per_second")
+            require(fits, f"{field}.error_per_second", "must be in 0..reads_per_second")
         return self
-
-
-def _check(holds: bool, field: str, problem: str) -> None:
-    if not holds:
-        raise InvalidInputError(field, problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from becket.core.errors import InvalidInputError
+from becket.core.errors import require
 
 SECOND = 1_000_000
 
@@ -52,18 +52,18 @@ class LoadSettings:
     def __post_init__(self) -> None:
         """Check each value and relation."""
         for field in ("report_us", "reports_per_second", "members", "smooth_us", "fade_us"):
-            _check(getattr(self, field) > 0, field, "must be positive")
-        _check(self.slow_start_us > 0, "slow_start_us", "must be positive")
-        _check(0 < self.slow_least <= 1, "slow_least", "must be in (0, 1]")
-        _check(self.fresh_reports >= 2, "fresh_reports", "must be at least 2: one may be late")
-        _check(self.keep_us >= 0, "keep_us", "must not be negative")
-        _check(self.spread >= 1, "spread", "must be at least 1")
-        _check(0 < self.change < 1, "change", "must be in (0, 1)")
-        _check(0 < self.wide_share <= 1, "wide_share", "must be in (0, 1]")
-        _check(self.wide_reads_per_second > 0, "wide_reads_per_second", "must be positive")
-        _check(0 < self.cool_share < 1, "cool_share", "must be in (0, 1): wide and cool are apart")
-        _check(0 <= self.wide_keys <= 1000, "wide_keys", "must be in 0..1000")
-        _check(self.staleness_us > 0, "staleness_us", "must be positive")
+            require(getattr(self, field) > 0, field, "must be positive")
+        require(self.slow_start_us > 0, "slow_start_us", "must be positive")
+        require(0 < self.slow_least <= 1, "slow_least", "must be in (0, 1]")
+        require(self.fresh_reports >= 2, "fresh_reports", "must be at least 2: one may be late")
+        require(self.keep_us >= 0, "keep_us", "must not be negative")
+        require(self.spread >= 1, "spread", "must be at least 1")
+        require(0 < self.change < 1, "change", "must be in (0, 1)")
+        require(0 < self.wide_share <= 1, "wide_share", "must be in (0, 1]")
+        require(self.wide_reads_per_second > 0, "wide_reads_per_second", "must be positive")
+        require(0 < self.cool_share < 1, "cool_share", "must be in (0, 1): wide and cool are apart")
+        require(0 <= self.wide_keys <= 1000, "wide_keys", "must be in 0..1000")
+        require(self.staleness_us > 0, "staleness_us", "must be positive")
 
     def interval_us(self, members: int) -> int:
         """How often each of so many members should report."""
@@ -82,8 +82,3 @@ class LoadSettings:
     def gone_us(self, members: int) -> int:
         """The age at which a report is forgotten."""
         return self.fresh_reports * self.interval_us(members) + self.fade_us + self.keep_us
-
-
-def _check(holds: bool, field: str, problem: str) -> None:
-    if not holds:
-        raise InvalidInputError(field, problem)

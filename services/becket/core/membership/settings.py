@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from becket.core.errors import InvalidInputError
+from becket.core.errors import require
 
 MS = 1000
 SECOND = 1_000_000
@@ -45,23 +45,18 @@ class MembershipSettings:
 
     def __post_init__(self) -> None:
         """Check each relation."""
-        _check(self.beat_us > 0, "beat_us", "must be positive")
-        _check(2 * self.beat_us < self.suspicion_us, "suspicion_us", "must be over two beats")
-        _check(self.beat_us < self.lease_us, "lease_us", "must be over beat_us")
-        _check(self.lease_us <= self.suspicion_us, "suspicion_us", "must not be under lease_us")
-        _check(self.suspicion_us < self.dead_us, "dead_us", "must be over suspicion_us")
-        _check(1 <= self.watchers < self.mesh_members, "watchers", "must be in 1..mesh_members-1")
-        _check(1 <= self.rumours <= self.watchers, "rumours", "must be in 1..watchers")
+        require(self.beat_us > 0, "beat_us", "must be positive")
+        require(2 * self.beat_us < self.suspicion_us, "suspicion_us", "must be over two beats")
+        require(self.beat_us < self.lease_us, "lease_us", "must be over beat_us")
+        require(self.lease_us <= self.suspicion_us, "suspicion_us", "must not be under lease_us")
+        require(self.suspicion_us < self.dead_us, "dead_us", "must be over suspicion_us")
+        require(1 <= self.watchers < self.mesh_members, "watchers", "must be in 1..mesh_members-1")
+        require(1 <= self.rumours <= self.watchers, "rumours", "must be in 1..watchers")
         hinted_us = self.hinted_beats * self.beat_us
-        _check(0 < hinted_us < self.suspicion_us, "hinted_beats", "must end before suspicion_us")
-        _check(self.beat_us < self.ask_us, "ask_us", "must be over beat_us")
-        _check(self.beat_us < self.report_us, "report_us", "must be over beat_us")
-        _check(0 < self.freeze_share < 1, "freeze_share", "must be in (0, 1)")
-        _check(self.flap_changes >= 2, "flap_changes", "must be at least 2")
-        _check(self.flap_window_us > self.dead_us, "flap_window_us", "must be over dead_us")
-        _check(self.replace_us > self.dead_us, "replace_us", "must be over dead_us")
-
-
-def _check(holds: bool, field: str, problem: str) -> None:
-    if not holds:
-        raise InvalidInputError(field, problem)
+        require(0 < hinted_us < self.suspicion_us, "hinted_beats", "must end before suspicion_us")
+        require(self.beat_us < self.ask_us, "ask_us", "must be over beat_us")
+        require(self.beat_us < self.report_us, "report_us", "must be over beat_us")
+        require(0 < self.freeze_share < 1, "freeze_share", "must be in (0, 1)")
+        require(self.flap_changes >= 2, "flap_changes", "must be at least 2")
+        require(self.flap_window_us > self.dead_us, "flap_window_us", "must be over dead_us")
+        require(self.replace_us > self.dead_us, "replace_us", "must be over dead_us")

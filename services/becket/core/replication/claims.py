@@ -33,8 +33,6 @@ class Claims:
         self._peers_serial = -1
         self.reigns = 0
         """Goes up whenever a reign begins or ends."""
-        self.leaving = False
-        """Whether this process is about to stop: peers hand it nothing."""
         self.bounded_us = -(10**15)
         """When a bounded read was last asked for here."""
         self.on_matched: Callable[[Iterable[int]], None] = _nobody
@@ -59,7 +57,7 @@ class Claims:
     def _wants_lease(self) -> bool:
         """R25: leases are renewed only while linearizable reads use them."""
         since = self._ctx.now_us - self._ctx.settings.lease_us
-        return any(coordinator.read_us >= since for _, coordinator in self._all_reigning())
+        return any(coordinator.read_us >= since for _, coordinator in self.coordinated())
 
     def _send(self, pair: Pair, lease_us: int, bounded: bool) -> None:
         covered, digest = self._cover(pair.peer)
@@ -69,7 +67,7 @@ class Claims:
         claim_id = self._ctx.next_id()
         listed = covered if pair.send_list or digest != pair.acked_digest else None
         pair.note_sent(claim_id, SentClaim(now, lease_us, until, covered, digest))
-        claim = Claim(claim_id, digest, listed, lease_us, now, bounded, self.leaving)
+        claim = Claim(claim_id, digest, listed, lease_us, now, bounded, self._ctx.leaving)
         self._ctx.send(pair.peer, claim)
 
     def _cover(self, peer: Disk) -> tuple[Covered, int]:
@@ -80,13 +78,13 @@ class Claims:
         if found is None:
             covered = tuple(
                 (number, coordinator.gen, coordinator.epoch)
-                for number, coordinator in self._all_reigning()
+                for number, coordinator in self.coordinated()
                 if peer in coordinator.config.member_set
             )
             found = self._covered[peer] = (covered, digest_of(covered))
         return found
 
-    def _all_reigning(self) -> tuple[tuple[int, Coordinator], ...]:
+    def coordinated(self) -> tuple[tuple[int, Coordinator], ...]:
         """The partitions that are coordinated here, in rising order."""
         if self._reigning_serial != self.reigns:
             self._reigning_serial = self.reigns
@@ -176,7 +174,7 @@ class Claims:
     def _levels(self, claimant: Disk, bounded: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """R34: where the claimant is level, and where that was said inside a lease."""
         level, leased = [], []
-        for number, coordinator in self._all_reigning():
+        for number, coordinator in self.coordinated():
             if coordinator.draining or claimant not in coordinator.config.member_set:
                 continue
             if coordinator.levelling.is_level(claimant):

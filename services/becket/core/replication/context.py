@@ -30,6 +30,8 @@ class Context:
         self.wants_claim = False
         """Whether claims should go out with this step: a reign has begun, or a read had to be
         checked for want of a lease (R25)."""
+        self.leaving = False
+        """Whether this process is about to stop: it stands for nothing, peers hand it nothing."""
         # A reply to an earlier process of this disk must not look like one to this process.
         self._last_id = replica.identity.incarnation << 32
 

@@ -66,7 +66,7 @@ class Keys:
 
     def has_started(self) -> bool:
         """Whether a client waits for a write that has been sent."""
-        return any(each.decisions for each in self._rounds.values())
+        return any(round_.decisions for round_ in self._rounds.values())
 
     def open_without(self, disk: Disk) -> bool:
         """Whether a write that may be chosen already lacks the ack of ``disk`` (R34)."""

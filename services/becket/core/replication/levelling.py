@@ -16,6 +16,7 @@ from becket.core.replication.digests import bucket_of
 from becket.core.replication.listing import Listing, Page, Walk
 from becket.core.replication.messages import Compare, Reply, Status
 from becket.core.replication.rounds import Chore, Task
+from becket.core.replication.settings import spread_us
 from becket.core.replication.versions import ZERO
 from becket.core.ring.config import Disk
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from becket.core.replication.coordinator import Coordinator
 
 Digests = tuple[int | None, ...]
-
-CALM_STEPS = 16
-"""Partitions that begin together compare in so many groups, over another ``calm_us``."""
 
 MOST_DEFERRALS = 5
 """A bucket that differs while it is written is looked at so often before it is listed."""
@@ -146,8 +144,7 @@ class Levelling:
             for disk in equal - {self._ctx.disk}:
                 self._lacking[disk].clear()
             # No client waits for what the others hold; many partitions taken over together do.
-            steps = self._c.part.number % CALM_STEPS
-            self._next_us += self._ctx.settings.calm_us * (CALM_STEPS + steps) // CALM_STEPS
+            self._next_us += spread_us(self._ctx.settings.calm_us, self._c.part.number)
 
     def _compare(self) -> None:
         c = self._c
@@ -251,8 +248,7 @@ class Levelling:
             or self._compare_id
             or self._listing is not None
             or self._to_list
-            or self._waiting
-            or self._active
+            or self.has_keys
             or self._ctx.now_us >= self._next_us
         )
 

@@ -124,13 +124,7 @@ class Member:
 
     def _level(self) -> None:
         """Share out what may be levelled at once, in rising order from where it ended last."""
-        reigns = {
-            number: seat.coordinator
-            for number, seat in self.seats.items()
-            if seat.coordinator is not None
-            and seat.coordinator.levelling.has_keys
-            and not seat.coordinator.draining
-        }
+        reigns = {n: each for n, each in self.reigns().items() if each.levelling.has_keys}
         room = self._settings.level_window
         room -= sum(coordinator.levelling.under_way for coordinator in reigns.values())
         if room <= 0:
@@ -158,10 +152,10 @@ class Member:
         ``leaving``: for good. Returns how many still are to go.
         """
         self._enter(clocks)
-        if leaving and not self._claims.leaving:
+        if leaving and not self._ctx.leaving:
             # Peers hear of it at once: none of them is to give anything back.
             self._ctx.wants_claim = True
-        self._standing.leaving = self._claims.leaving = leaving
+        self._ctx.leaving = leaving
         room = self._settings.hand_over_window
         room -= sum(self._reigns.is_under_way(seat) for seat in self.seats.values())
         for seat in self.seats.values():
@@ -385,9 +379,9 @@ class Member:
     def reigns(self) -> dict[int, Coordinator]:
         """The partitions that this member coordinates now."""
         return {
-            number: seat.coordinator
-            for number, seat in self.seats.items()
-            if seat.coordinator is not None and not seat.coordinator.draining
+            number: coordinator
+            for number, coordinator in self._claims.coordinated()
+            if not coordinator.draining
         }
 
     def coordinates(self) -> dict[int, Disk]:

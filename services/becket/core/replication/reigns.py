@@ -17,11 +17,9 @@ from becket.core.replication.coordinator import Coordinator
 from becket.core.replication.messages import HandOver, Release
 from becket.core.replication.roles import Event, Role
 from becket.core.replication.seats import Seat
+from becket.core.replication.settings import spread_us
 from becket.core.replication.standing import Standing
 from becket.core.ring.config import Config, Disk
-
-RETURN_STEPS = 16
-"""Over one pause so many groups of partitions are given back."""
 
 
 class Reigns:
@@ -120,7 +118,7 @@ class Reigns:
         present = seat.part.record.config
         assert present is not None
         if seat.successor == ctx.disk:
-            if ctx.disk in present.member_set and not self._standing.leaving:
+            if ctx.disk in present.member_set and not self._ctx.leaving:
                 self._standing.take(seat, coordinator.epoch, Event.RENEWED)
             return
         message = HandOver(seat.part.number, present.gen, coordinator.epoch, present)
@@ -145,8 +143,7 @@ class Reigns:
         Partitions that were taken over together are given back one after the other: a hand-over
         of all at once keeps each of them waiting for the others.
         """
-        pause = self._ctx.settings.return_us
-        return self._ctx.now_us + pause + pause * (seat.part.number % RETURN_STEPS) // RETURN_STEPS
+        return self._ctx.now_us + spread_us(self._ctx.settings.return_us, seat.part.number)
 
     def _may_take(self, disk: Disk) -> bool:
         """Whether a peer was heard within the suspicion time, and is not about to stop itself."""
@@ -175,7 +172,7 @@ class Reigns:
 
     def _successor(self, coordinator: Coordinator, config: Config) -> Disk:
         """This member, unless it will be none of the members that stay."""
-        if self._ctx.disk in config.target and not self._standing.leaving:
+        if self._ctx.disk in config.target and not self._ctx.leaving:
             return self._ctx.disk
         staying = [d for d in config.target if d in config.old_set and self._may_take(d)]
         level = [d for d in staying if coordinator.levelling.is_level(d)]

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from becket.core.errors import InvalidInputError
+from becket.core.errors import require
 
 MS = 1000
+
+SPREAD_STEPS = 16
+"""See ``spread_us``."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check each relation; the names of the fields are in the message."""
-        _check(0 < self.lease_us <= 1_000_000, "lease_us", "must be within 1 s (R22)")
-        _check(self.lease_us <= self.quarantine_us, "quarantine_us", "must not be under lease_us")
-        _check(self.lease_us <= self.suspicion_us, "suspicion_us", "must not be under lease_us")
-        _check(self.claim_us < self.lease_us, "claim_us", "must be under lease_us")
-        _check(0 <= self.clock_rate_error < 0.5, "clock_rate_error", "must be in [0, 0.5)")
-        _check(self.drain_us < self.park_us, "park_us", "must be over drain_us")
-        _check(1 <= self.buckets <= 4096, "buckets", "must be in 1..4096")
-        _check(
+        require(0 < self.lease_us <= 1_000_000, "lease_us", "must be within 1 s (R22)")
+        require(self.lease_us <= self.quarantine_us, "quarantine_us", "must not be under lease_us")
+        require(self.lease_us <= self.suspicion_us, "suspicion_us", "must not be under lease_us")
+        require(self.claim_us < self.lease_us, "claim_us", "must be under lease_us")
+        require(0 <= self.clock_rate_error < 0.5, "clock_rate_error", "must be in [0, 0.5)")
+        require(self.drain_us < self.park_us, "park_us", "must be over drain_us")
+        require(1 <= self.buckets <= 4096, "buckets", "must be in 1..4096")
+        require(
             0 < self.records_kept <= self.records_limit,
             "records_limit",
             "must not be under records_kept",
@@ -99,7 +102,7 @@ class Settings:
             "hand_over_window",
             "fold_limit",
         ):
-            _check(getattr(self, name) > 0, name, "must be positive")
+            require(getattr(self, name) > 0, name, "must be positive")
 
     def lease_until(self, sent_us: int) -> int:
         """When a lease that was asked for at ``sent_us`` ends for its owner (R23)."""
@@ -107,6 +110,9 @@ class Settings:
         return sent_us + int(self.lease_us * (1 - rho) / (1 + rho))
 
 
-def _check(holds: bool, field: str, problem: str) -> None:
-    if not holds:
-        raise InvalidInputError(field, problem)
+def spread_us(pause_us: int, partition: int) -> int:
+    """``pause_us`` or up to twice that, in so many steps, by the partition.
+
+    What begins for many partitions together goes on for a few of them at a time.
+    """
+    return pause_us + pause_us * (partition % SPREAD_STEPS) // SPREAD_STEPS

@@ -37,36 +37,30 @@ class Standing:
         self._ctx = ctx
         self._identity = identity
         self._on_coordinator = on_coordinator
-        self._suspicion_us = ctx.settings.suspicion_us
-        self.leaving = False
-        """Whether this process is about to stop: it stands for nothing."""
 
     # Suspicion
 
     def suspects(self, part: Part) -> bool:
-        """Whether ``silent_wait_us`` of a follower is zero or less: the same, for every tick."""
-        promised, since_us = part.record.promised, self._ctx.now_us - self._suspicion_us
-        if promised <= part.released:
-            return part.touched_us + self._ctx.settings.park_us <= self._ctx.now_us
-        if part.touched_us > since_us:
-            return False
-        pair = self._ctx.replica.pairs.get(promised.disk)
-        return pair is None or pair.heard_us <= since_us or part.number not in pair.matched
+        """Whether ``silent_wait_us`` of a follower is zero or less: for every tick."""
+        return self._trusted_until_us(part) <= self._ctx.now_us
 
     def silent_wait_us(self, seat: Seat) -> int:
         """How long until this member suspects the coordinator; zero or less when it does."""
-        part, ctx = seat.part, self._ctx
         if seat.role in (Role.COORDINATING, Role.DRAINING):
-            return ctx.settings.suspicion_us
-        promised = part.record.promised
+            return self._ctx.settings.suspicion_us
+        return self._trusted_until_us(seat.part) - self._ctx.now_us
+
+    def _trusted_until_us(self, part: Part) -> int:
+        """When another member's silence becomes suspicious, if it is not heard before."""
+        ctx, promised = self._ctx, part.record.promised
         if promised <= part.released:
             # Given up by its owner: its successor has this long, then anybody may stand.
-            return part.touched_us + ctx.settings.park_us - ctx.now_us
+            return part.touched_us + ctx.settings.park_us
         heard_us = part.touched_us
         pair = ctx.replica.pairs.get(promised.disk)
         if pair is not None and part.number in pair.matched:
             heard_us = max(heard_us, pair.heard_us)
-        return heard_us + ctx.settings.suspicion_us - ctx.now_us
+        return heard_us + ctx.settings.suspicion_us
 
     def _delay_us(self, part: Part, config: Config) -> int:
         """R11: who stands later than whom; the spread keeps candidates from meeting."""
@@ -98,7 +92,7 @@ class Standing:
         """Stand for a partition whose coordinator is silent, when it is this member's turn."""
         part, ctx = seat.part, self._ctx
         config = part.record.config
-        if config is None or ctx.disk not in config.member_set or self.leaving:
+        if config is None or ctx.disk not in config.member_set or ctx.leaving:
             return
         if ctx.now_us < seat.stand_after_us:
             return
@@ -162,7 +156,7 @@ class Standing:
         config = part.record.config
         if config is None or message.gen != part.gen or self._ctx.disk not in config.member_set:
             return
-        if part.record.promised > message.epoch or self.leaving:
+        if part.record.promised > message.epoch or self._ctx.leaving:
             return
         if seat.role in (Role.FOLLOWER, Role.ASKING):
             part.max_counter = max(part.max_counter, message.epoch.counter)

@@ -52,7 +52,7 @@ def what_if(ring: Ring, asked: Question) -> WhatIf:
     :raises InvalidInputError: a number out of its limits; ``field`` names it.
     :raises GiveUpError: too few would be left, or a member has been given up.
     """
-    gone = [_living(ring, name) for name in dict.fromkeys(asked.leaving)]
+    gone = [living_member(ring, name) for name in dict.fromkeys(asked.leaving)]
     joining: list[Member] = []
     if asked.member_count:
         if not ring.replicas <= asked.member_count <= MAX_MEMBERS:
@@ -131,7 +131,12 @@ def new_members(ring: Ring, count: int) -> list[Member]:
     return found
 
 
-def _living(ring: Ring, name: str) -> Member:
+def living_member(ring: Ring, name: str) -> Member:
+    """The member of this name that has not been given up.
+
+    :raises NotFoundError: there is none of this name.
+    :raises GiveUpError: it has been given up.
+    """
     member = known_member(ring, name)
     if member.state is MemberState.GONE:
         raise GiveUpError(f"{name} is given up already: its copies are made anew")
@@ -144,12 +149,12 @@ def _changed(ring: Ring, asked: Question) -> dict[str, Member]:
         if not 1 <= weight <= MAX_WEIGHT:
             problem = f"{weight} is not in 1..{MAX_WEIGHT}; to take every copy off it, drain it"
             raise InvalidInputError(f"weights[{name}]", problem)
-        found[name] = replace(_living(ring, name), weight=weight)
+        found[name] = replace(living_member(ring, name), weight=weight)
     for name, zone in asked.zones.items():
         if len(zone.encode()) > MAX_NAME_BYTES:
             problem = f"must be a text of up to {MAX_NAME_BYTES} bytes"
             raise InvalidInputError(f"zones[{name}]", problem)
-        found[name] = replace(found.get(name) or _living(ring, name), zone=zone)
+        found[name] = replace(found.get(name) or living_member(ring, name), zone=zone)
     return found
 
 

@@ -71,7 +71,7 @@ class Installed:
     def __init__(self, kube: Kube, image: str, runner: asyncio.Runner) -> None:
         self.kube, self.image = kube, image
         self.namespace = f"becket-e2e-{secrets.token_hex(3)}"
-        self._runner = runner
+        self.runner = runner
         self._stack = AsyncExitStack()
         self._release: Release | None = None
         self._forward: subprocess.Popen[bytes] | None = None
@@ -114,7 +114,7 @@ class Installed:
 
     def forget(self) -> None:
         """Close what is open to it."""
-        self._runner.run(self._stack.aclose())
+        self.runner.run(self._stack.aclose())
         self._release = None
         if self._forward is not None:
             self._forward.kill()
@@ -158,7 +158,7 @@ class Installed:
         async def run() -> Found:
             return await work()
 
-        return self._runner.run(run())
+        return self.runner.run(run())
 
     def pods(self, component: str = "") -> list[Pod]:
         """Its pods, or those of one service."""

@@ -6,6 +6,7 @@ Owns the stand-in for the official Python image, which no registry is asked for:
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 from tests.kube.machine import HOME, RUN, sh
@@ -33,6 +34,7 @@ def base_image() -> str:
 
 def build(tag: str, folder: Path) -> None:
     """Build as ``docker build`` would; packages are fetched as this machine fetches them."""
+    _sockets()
     sh(
         *(*_BUILD, "--layers", "--build-arg", f"PYTHON_IMAGE={base_image()}"),
         *("-v", f"{_CERTIFICATES}:{_CERTIFICATES}:ro"),
@@ -48,12 +50,20 @@ def build(tag: str, folder: Path) -> None:
 
 def name_again(tag: str, other: str) -> None:
     """Give an image that is on the nodes a second name there."""
-    for socket in sorted(RUN.glob("node-*/containerd.sock")):
+    for socket in _sockets():
         sh("ctr", "-a", socket, "-n", "k8s.io", "images", "tag", "--force", tag, other, quiet=True)
 
 
 def load(archives: list[Path]) -> None:
     """Put images (docker or OCI archives) on every node."""
-    for socket in sorted(RUN.glob("node-*/containerd.sock")):
+    for socket in _sockets():
         for archive in archives:
             sh("ctr", "-a", socket, "-n", "k8s.io", "images", "import", archive, quiet=True)
+
+
+def _sockets() -> list[Path]:
+    """Where the nodes take images; an image built for no node would be gone unseen."""
+    sockets = sorted(RUN.glob("node-*/containerd.sock"))
+    if not sockets:
+        sys.exit("no node runs that could take an image: first `cluster up`")
+    return sockets

@@ -19,6 +19,7 @@ from tests.kube.machine import (
     BIN,
     BRIDGE,
     CGROUPS,
+    CONTROL_PLANE,
     KUBECONFIG,
     RUN,
     STATE,
@@ -70,6 +71,7 @@ def down() -> None:
         _remove_cgroups(folder.name)
     for name in _DAEMONS:
         stop(name)
+    _remove_cgroups(CONTROL_PLANE)
     for folder in (RUN, STATE):
         _unmount(folder)
         shutil.rmtree(folder, ignore_errors=True)

@@ -37,6 +37,9 @@ API_PORT = 6443
 API = f"https://{HOST_IP}:{API_PORT}"
 PAUSE = "localhost/pause:1"
 
+CONTROL_PLANE = "becket-control-plane"
+"""The control group of what would have a machine of its own, beside those of the nodes."""
+
 
 def sh(
     *command: object,
@@ -74,17 +77,25 @@ def kubectl(*command: object, check: bool = True, stdin: bytes | None = None) ->
     return sh(*line, check=check, quiet=True, stdin=stdin)
 
 
-def start(name: str, *command: object) -> None:
-    """Start a daemon that outlives this program."""
-    with (RUN / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    (RUN / f"{name}.pid").write_text(str(process.pid))
+def start(name: str, *command: object, group: str = CONTROL_PLANE) -> None:
+    """Start a daemon that outlives this program, in a control group of processors' time.
+
+    Without one each of its threads would weigh as much as all pods of a node together.
+    """
+    line = [str(part) for part in command]
+    with (RUN / f"{name}.log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
+        streams = [(nothing.fileno(), 0), (log.fileno(), 1), (log.fileno(), 2)]
+        actions = [(os.POSIX_SPAWN_DUP2, given, wanted) for given, wanted in streams]
+        pid = os.posix_spawnp(line[0], line, os.environ, file_actions=actions, setsid=True)
+    (RUN / f"{name}.pid").write_text(str(pid))
+    move(pid, group)
+
+
+def move(pid: int, group: str) -> None:
+    """Put a process, and what it starts from now on, into a control group; "" is the root."""
+    folder = CGROUPS / "cpu" / group
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cgroup.procs").write_text(str(pid))
 
 
 def start_kube(component: str, *flags: str) -> None:

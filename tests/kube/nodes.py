@@ -52,7 +52,10 @@ def start_node(number: int) -> None:
     (folder / "containerd.toml").write_text(_containerd_config(folder, socket))
     (folder / "cni").mkdir()
     (folder / "cni/10-bridge.conflist").write_text(json.dumps(_cni_config(number)))
-    start(f"{name}-containerd", "containerd", "--config", folder / "containerd.toml")
+    # As on a machine of its own: its pods together weigh 1024 for each core, its daemons 1024.
+    daemons = f"{name}/system"
+    config = folder / "containerd.toml"
+    start(f"{name}-containerd", "containerd", "--config", config, group=daemons)
     answers = ("ctr", "-a", socket, "version")
     until("containerd", lambda: sh(*answers, check=False, quiet=True))
     (folder / "kubelet.json").write_text(json.dumps(_kubelet_config(name, address, socket)))
@@ -66,6 +69,7 @@ def start_node(number: int) -> None:
         f"--cert-dir={folder / 'pki'}",
         f"--hostname-override={name}",
         f"--node-ip={address}",
+        group=daemons,
     )
 
 

@@ -103,8 +103,9 @@ e2e-ci: $(READY) ## the same, as far as CI has time for; skipped, with the reaso
 		tests/e2e/test_install.py tests/e2e/test_drain.py \
 		'tests/e2e/test_kills.py::test_storage_pods_one_at_a_time[kill]'
 
-sim-ci: $(READY) ## simulated clusters under faults: a short, fixed set
+sim-ci: $(READY) ## simulated clusters under faults: a short, fixed set; kills around steps of plans
 	$(BIN)/python -m tests.simulation ci
+	$(BIN)/python -m tests.simulation plans --ci
 
 sim: $(READY) ## a million schedules, for spare time
 	$(BIN)/python -m tests.simulation run --schedules 1000000 --compiled

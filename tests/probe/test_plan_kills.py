@@ -26,6 +26,7 @@ from becket.api.v1 import supervisor_pb2 as pb
 from becket.api.v1.supervisor_pb2_grpc import SupervisorServiceStub
 from becket.cli.verify_workload import Load
 from becket.core.membership.settings import MembershipSettings
+from becket.core.plans.throttle import ThrottleSettings
 from becket.core.ring.config import Disk
 from becket.core.ring.members import MemberState
 from becket.core.ring.ring import Ring
@@ -41,9 +42,15 @@ FEW, MANY = 3, 4
 SUPERVISOR, BALANCER, SOURCE, TARGET = "supervisor", "balancer", "source", "target"
 PARTIES = (SUPERVISOR, BALANCER, SOURCE, TARGET)
 
-PLAN_S = 60.0 + MembershipSettings().flap_window_us / 1e6
-"""A plan ends within this, on a slow machine too. A member that was killed three times within a
-minute flaps, and for the rest of it nothing moves."""
+SLOWEST = ThrottleSettings()
+PLAN_S = (
+    60.0
+    + MembershipSettings().flap_window_us / 1e6
+    + 24 * SLOWEST.interval_ms / 1000 / (SLOWEST.least_percent / 100)
+)
+"""A plan ends within this, on a slow machine too: 24 partitions, one after the other at the smallest
+budget. A member that was killed three times within a minute flaps, and for the rest of it nothing
+moves."""
 
 LIGHT = Load(writers=2, readers=1, keys=60, batch=8, timeout_s=10.0, rate=200)
 LOOK_S = 0.01

@@ -1,15 +1,16 @@
 """A simulated cluster whose ring a shipped supervisor changes: plans, from the wish to their end.
 
-Owns the supervisor's shell in simulated time: what it sees of the processes, how it reads and writes
-the ring object, what it tells them, what of it outlives a crash (the object, and the note of the
-plan beside it). Must not decide anything: that is ``becket.core.supervision``. Who watches
+Owns the supervisor's shell in simulated time: what it sees of the processes, how it reads and
+writes the ring object, what it tells them, what of it outlives a crash (the object, and the note of
+the plan beside it). Must not decide anything: that is ``becket.core.supervision``. Who watches
 (``on_step``) is called just before and just after each step of a change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
 from typing import NamedTuple
 
 from becket.core.placement.result import Constraints
@@ -41,6 +42,7 @@ from becket.core.replication.messages import (
     WouldPromise,
 )
 from becket.core.replication.settings import Settings
+from becket.core.replication.versions import Identity
 from becket.core.ring.config import Disk
 from becket.core.ring.members import Member
 from becket.core.ring.ring import Ring
@@ -71,11 +73,18 @@ class Step(NamedTuple):
     partition: int = -1
 
 
-Watch = Callable[[Step, bool], None]
-"""Told of a step, and whether it is done (True) or about to be."""
+class When(Enum):
+    """Beside a step."""
+
+    BEFORE = "before"
+    AFTER = "after"
 
 
-def _nobody(_step: Step, _is_done: bool) -> None:
+Watch = Callable[[int, When], None]
+"""Told of a step by its number, just before it and just after it."""
+
+
+def _nobody(_number: int, _when: When) -> None:
     """Nobody watches."""
 
 
@@ -117,9 +126,12 @@ class Planned:
         ring = first_ring("simulated", table, PARTITIONS, Constraints(REPLICAS))
         self.store = RingStore(cluster, ring)
         self.on_step: Watch = _nobody
+        self.steps: list[Step] = []
+        """All steps so far."""
         self.held = {process.name: 0 for process in cluster.processes}
         """The version of the ring that each member keeps on its disk."""
-        self.down_since: dict[str, int] = {}
+        self.silent_since: dict[Disk, int] = {}
+        """Disks that no process serves; for ever, where one was lost."""
         self._certified: dict[tuple[str, int], Certified] = {}
         cluster.filter = self._pass
         cluster.certificates = [self._certify]
@@ -144,33 +156,38 @@ class Planned:
         process = self.process(name)
         if process.member is None:
             return
+        self.silent_since[process.disk.disk] = self.world.now_us
+        self.world.at(SUSPICION_US, self._suspect, process.identity)
         if wiped:
             process.wipe()
             self.held[name] = 0
         else:
             process.crash()
-        self.down_since[name] = self.world.now_us
         for at in [at for at in self._certified if at[0] == name]:
             del self._certified[at]  # R19: a certificate is volatile.
-        self.world.at(SUSPICION_US, self._suspect, process, process.identity)
         self.world.at(away_us, self._restart, process)
 
     def _restart(self, process: Process) -> None:
-        del self.down_since[process.name]
+        self.silent_since.pop(process.disk.disk, None)
         process.start()
         if self.held[process.name]:
             self.give_ring(process.name, self.store.ring)
 
-    def _suspect(self, process: Process, identity: object) -> None:
-        if process.identity == identity:
+    def _suspect(self, identity: Identity) -> None:
+        if identity.disk in self.silent_since:
             for other in self.cluster.processes:
-                if other is not process and other.member is not None:
-                    other.suspect(process.identity)
+                if other.member is not None:
+                    other.suspect(identity)
+
+    @property
+    def all_run(self) -> bool:
+        """Whether no process is away."""
+        return all(process.member is not None for process in self.cluster.processes)
 
     def suspects(self) -> frozenset[Disk]:
         """Whom the others do not hear."""
         until = self.world.now_us - SUSPICION_US
-        return frozenset(self.disk(n) for n, at in self.down_since.items() if at <= until)
+        return frozenset(disk for disk, at in self.silent_since.items() if at <= until)
 
     def give_ring(self, name: str, ring: Ring) -> None:
         """A member is shown the ring, and keeps it."""
@@ -187,18 +204,28 @@ class Planned:
         process = self.cluster.process_of(disk)
         if process is None or process.member is None:
             return
-        step = Step("certificate", partition)
-        self.on_step(step, False)
-        if process.member is not None:
-            found = Certified(partition, gen, tuple(epoch), disk)
-            self._certified[process.name, partition] = found
-        self.on_step(step, True)
+        with self.around(Step("certificate", partition)):
+            if process.member is not None:
+                found = Certified(partition, gen, tuple(epoch), disk)
+                self._certified[process.name, partition] = found
 
     # Steps
 
+    @contextmanager
+    def around(self, *steps: Step) -> Iterator[None]:
+        """What happens within are these steps."""
+        first = len(self.steps)
+        self.steps += steps
+        numbers = range(first, len(self.steps))
+        for number in numbers:
+            self.on_step(number, When.BEFORE)
+        yield
+        for number in numbers:
+            self.on_step(number, When.AFTER)
+
     def _pass(
         self,
-        way: tuple[str, str],
+        _way: tuple[str, str],
         message: Message,
         deliver: Callable[..., None],
         args: tuple[object, ...],
@@ -216,9 +243,8 @@ class Planned:
         return is_step
 
     def _deliver(self, step: Step, deliver: Callable[..., None], args: tuple[object, ...]) -> None:
-        self.on_step(step, False)
-        deliver(*args)
-        self.on_step(step, True)
+        with self.around(step):
+            deliver(*args)
 
     @property
     def is_changing(self) -> bool:
@@ -315,7 +341,7 @@ class Supervisor:
         if self.decider.is_settled:
             self.store.note = self.decider.planning.note
         is_quiet = not decision.wishes and self.decider.planning.current is None
-        is_quiet &= self.found == self.store.ring and not self.planned.down_since
+        is_quiet &= self.found == self.store.ring and self.planned.all_run
         self.quiet_rounds = self.quiet_rounds + 1 if is_quiet else 0
         if decision.wishes:
             self.is_writing = True
@@ -342,11 +368,9 @@ class Supervisor:
         self.world.at(later, self.planned.give_ring, name, ring)
 
     def _show(self, process: Process, ring: Ring, partition: int) -> None:
-        step = Step("shown", partition)
-        self.planned.on_step(step, False)
-        if process.member is not None:
-            process.offer([(partition, ring.configs[partition])])
-        self.planned.on_step(step, True)
+        with self.planned.around(Step("shown", partition)):
+            if process.member is not None:
+                process.offer([(partition, ring.configs[partition])])
 
     # The writer's effects
 
@@ -368,12 +392,8 @@ class Supervisor:
             self._handle(life, ObjectRead(self.store.ring, self.store.version))
 
     def _write(self, life: int, swap: CompareAndSwap) -> None:
-        steps = _changes(self.store.ring, swap.ring)
-        for step in steps:
-            self.planned.on_step(step, False)
-        is_written = self.store.write(swap)
-        for step in steps:
-            self.planned.on_step(step, True)
+        with self.planned.around(*_changes(self.store.ring, swap.ring)):
+            is_written = self.store.write(swap)
         answer = CasConfirmed() if is_written else CasConflict()
         self.world.at(CALL_US, self._handle, life, answer)
 
@@ -390,12 +410,3 @@ def _changes(before: Ring, after: Ring) -> list[Step]:
             kind = "begin" if now.is_joint else "final" if now.old == was.new else "given up"
             found.append(Step(kind, partition))
     return found
-
-
-def with_member(ring: Ring, member: Member) -> Ring:
-    """The ring in which this member is so."""
-    return replace(ring.with_members([*_others(ring, member), member]), version=ring.version + 1)
-
-
-def _others(ring: Ring, member: Member) -> list[Member]:
-    return [known for known in ring.members if known.disk != member.disk]

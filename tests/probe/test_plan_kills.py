@@ -48,9 +48,9 @@ PLAN_S = (
     + MembershipSettings().flap_window_us / 1e6
     + 24 * SLOWEST.interval_ms / 1000 / (SLOWEST.least_percent / 100)
 )
-"""A plan ends within this, on a slow machine too: 24 partitions, one after the other at the smallest
-budget. A member that was killed three times within a minute flaps, and for the rest of it nothing
-moves."""
+"""A plan ends within this, on a slow machine too: 24 partitions, one after the other at the
+smallest budget. A member that was killed three times within a minute flaps, and for the rest of it
+nothing moves."""
 
 LIGHT = Load(writers=2, readers=1, keys=60, batch=8, timeout_s=10.0, rate=200)
 LOOK_S = 0.01

@@ -1,4 +1,4 @@
-"""Ring changes in figures: ``python -m bench.ring_change [--keys N]``.
+"""Ring changes in figures: ``python -m bench ring-change [--keys N]``.
 
 Owns a cluster of its own, on this machine. Five members become six and five again, twice:
 
@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -36,10 +37,13 @@ from becket.testing import Cluster
 from bench.balance import percentile
 from bench.sink import stream_rate
 
+if TYPE_CHECKING:
+    from becket.api.v1.supervisor_pb2_grpc import SupervisorServiceAsyncStub
+
 FEW, MANY, REPLICAS = 5, 6, 3
 BATCH, LOADERS = 500, 3
 READS = 0.8
-LOOK_S = 0.05
+LOOK_S, ASK_S = 0.05, 0.25
 STREAM_S = 3.0
 CALM_S = 3.0
 """After a change, before the next steady span: what was disturbed is over."""
@@ -111,10 +115,19 @@ class Change:
     after: Ring
     began: float
     ended: float
-    copying_s: float
+    copying_s: float = 0.0
     """From the first partition that began to change to the last one that had."""
     brought: set[tuple[int, str]] = field(default_factory=set)
     """Every copy that was begun, by partition and disk, also those that were given up."""
+    frozen_s: float = 0.0
+    freezes: set[str] = field(default_factory=set)
+    """Why nothing moved in that time."""
+
+    def note(self, status: pb.GetStatusResponse, since_s: float) -> None:
+        """What the supervisor says, ``since_s`` after the last time."""
+        if status.frozen:
+            self.frozen_s += since_s
+            self.freezes |= {s for s in status.sentences if "frozen" in s}
 
     @property
     def seconds(self) -> float:
@@ -160,36 +173,52 @@ class Scaler:
         :raises TimeoutError: it does not end within the limit.
         """
         before, began = await self.ring(), time.perf_counter()
-        brought: set[tuple[int, str]] = set()
-        first = last = 0.0
+        change = Change(before, before, began, began)
+        asked = first = last = 0.0
         async with (
             grpc.aio.insecure_channel(self._cluster.address) as channel,
             asyncio.timeout(self._limit_s),
         ):
-            stub = SupervisorServiceStub(channel)
+            stub: SupervisorServiceAsyncStub = SupervisorServiceStub(channel)
             await stub.SetMemberCount(pb.SetMemberCountRequest(count=count), timeout=10)
             while True:
                 await asyncio.sleep(LOOK_S)
-                ring = await self.ring()
+                ring, now = await self.ring(), time.perf_counter()
                 for partition in ring.joint_partitions:
-                    brought |= {(partition, disk) for disk in ring.configs[partition].newcomers}
+                    news = {(partition, disk) for disk in ring.configs[partition].newcomers}
+                    change.brought |= news
                 if ring.joint_partitions:
-                    last = time.perf_counter()
-                    first = first or last
-                elif len(ring.members) == count and not await _is_planning(stub):
+                    first, last = first or now, now
+                if now - asked < ASK_S:
+                    continue
+                asked, status = now, await _status(stub)
+                change.note(status, ASK_S)
+                if _is_over(ring, count) and _is_whole(status):
                     break
-        for partition, (was, now) in enumerate(zip(before.configs, ring.configs, strict=True)):
+        for partition, (was, now_) in enumerate(zip(before.configs, ring.configs, strict=True)):
             # What came and was done between two looks.
-            brought |= {(partition, disk) for disk in now.old if disk not in was.old}
-        return Change(before, ring, began, time.perf_counter(), last - first, brought)
+            change.brought |= {(partition, disk) for disk in now_.old if disk not in was.old}
+        change.after, change.ended, change.copying_s = ring, time.perf_counter(), last - first
+        return change
 
 
-async def _is_planning(stub: SupervisorServiceStub) -> bool:
+async def _status(stub: SupervisorServiceAsyncStub) -> pb.GetStatusResponse:
     try:
-        status = await stub.GetStatus(pb.GetStatusRequest(), timeout=5)
+        return await stub.GetStatus(pb.GetStatusRequest(), timeout=5)
     except grpc.aio.AioRpcError:
-        return True
-    return status.HasField("plan") or status.whole_partitions < status.partitions
+        return pb.GetStatusResponse(partitions=1)
+
+
+def _is_over(ring: Ring, count: int) -> bool:
+    """Whether nothing changes, and everybody who has joined has been given something."""
+    held = ring.partitions_by_disk
+    are_filled = all(held.get(member.disk) for member in ring.members)
+    return not ring.joint_partitions and len(ring.members) == count and are_filled
+
+
+def _is_whole(status: pb.GetStatusResponse) -> bool:
+    is_busy: bool = status.HasField("plan")
+    return not is_busy and status.whole_partitions == status.partitions
 
 
 def sizes_of(ring: Ring, keys: int) -> Counter[int]:
@@ -205,6 +234,7 @@ def tell(change: Change, sizes: Mapping[int, int]) -> str:
         f" {copies} copies moved, {copies / least:.3f} x the least ({least});"
         f" copies max/mean {change.evenness:.4f}; {change.moved(sizes):,} copies of keys;"
         f" {change.seconds:.1f} s"
+        + (f", frozen for {change.frozen_s:.1f} s of it: {change.freezes}" * bool(change.freezes))
     )
 
 
@@ -256,7 +286,10 @@ async def run(given: argparse.Namespace) -> None:
     """All of it."""
     with tempfile.TemporaryDirectory() as folder:
         stream = await stream_rate(Path(folder), STREAM_S)
-    cluster = Cluster(FEW, partitions=given.partitions, replicas=REPLICAS, ready_s=120)
+    settings = dict(text.split("=", 1) for text in given.set)
+    cluster = Cluster(
+        FEW, partitions=given.partitions, replicas=REPLICAS, settings=settings, ready_s=120
+    )
     async with cluster, cluster.client(timeout=60) as client:
         rate = await load(client, given.keys, bytes(given.value_bytes))
         print(
@@ -276,9 +309,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--value-bytes", type=int, default=100)
     parser.add_argument("--partitions", type=int, default=256)
-    parser.add_argument("--rate", type=float, default=100.0, help="foreground operations a second")
+    parser.add_argument("--rate", type=float, default=200.0, help="foreground operations a second")
     parser.add_argument("--steady", type=float, default=15.0, help="seconds before each change")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds of one change at most")
+    parser.add_argument("--set", action="append", default=[], help="NAME=VALUE, of every process")
     parts = ("throttled", "unthrottled")
     parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
     asyncio.run(run(parser.parse_args(arguments)))

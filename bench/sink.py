@@ -54,7 +54,7 @@ async def stream_rate(folder: Path, seconds: float) -> float:
         address = f"127.0.0.1:{port_file.read_text()}"
         piece = bytes(PIECE)
         async with grpc.aio.insecure_channel(address) as channel:
-            call = channel.stream_unary(TAKE)()
+            call: Any = channel.stream_unary(TAKE)()
             began = time.perf_counter()
             while time.perf_counter() - began < seconds:
                 await call.write(piece)

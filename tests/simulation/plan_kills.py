@@ -227,10 +227,14 @@ class Run:
         return ring.name_of(ring.configs[partition].old[0])
 
     def _target(self, step: Step) -> str:
-        """Who is given a copy; before and after the joint config, the last of the replicas."""
+        """Who is given a copy, or is going to be; where nobody is, the last of the replicas."""
         ring = self.planned.store.ring
         config = ring.configs[max(0, step.partition)]
-        return ring.name_of(config.newcomers[0] if config.newcomers else config.target[-1])
+        if config.newcomers:
+            return ring.name_of(config.newcomers[0])
+        held = {disk for each in ring.configs for disk in each.members}
+        empty = [name for name in self.planned.wished if self.planned.disk(name) not in held]
+        return empty[0] if empty else ring.name_of(config.target[-1])
 
 
 def kills(steps: Sequence[Step], *, every: bool) -> Iterator[Kill]:

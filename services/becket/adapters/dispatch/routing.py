@@ -168,13 +168,21 @@ class Routes:
         """
         if len(ways) > 2:
             ways = self._two_of(ways)
-        if _are_alike([way.lane for way in ways]):
-            return min(ways, key=self._asked)
+        if self._are_alike(ways):
+            return min(ways, key=lambda way: way.lane.asked_lately())
         # The weight has had its say in the draw: what it rests on is in the cost once more.
         return min(ways, key=_cost)
 
-    def _asked(self, way: Way) -> float:
-        return way.lane.asked_lately() / self._weight(way)
+    def _are_alike(self, ways: list[Way]) -> bool:
+        """Whether these would answer about as soon, for all that can be seen at one moment."""
+        took = [way.lane.usual_us() for way in ways]
+        waiting = [way.lane.in_flight_operations for way in ways]
+        weights = [self._weight(way) for way in ways]
+        return (
+            max(took) <= ABOUT * min(took)
+            and max(waiting) <= ABOUT * min(waiting) + FEW
+            and max(weights) <= ABOUT * min(weights)
+        )
 
     def _two_of(self, ways: list[Way]) -> list[Way]:
         left, drawn = list(ways), []
@@ -211,10 +219,3 @@ class Routes:
 
 def _cost(way: Way) -> float:
     return way.lane.cost()
-
-
-def _are_alike(lanes: list[Lane]) -> bool:
-    """Whether these would answer about as soon, for all that can be seen at one moment."""
-    took = [lane.usual_us() for lane in lanes]
-    waiting = [lane.in_flight_operations for lane in lanes]
-    return max(took) <= ABOUT * min(took) and max(waiting) <= ABOUT * min(waiting) + FEW

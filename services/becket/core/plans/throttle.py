@@ -13,7 +13,8 @@ and everything that the limits of plans allow may be under way, until members th
 each other in time: that counts like a p99 over its limit, and the budget then rises step by step.
 
 The limit is the one that was set, or it follows from how things were before: a factor over the p99
-that was steady while nothing moved.
+that was steady while nothing moved, or, where p99 wandered further than that by itself, twice its
+mean deviation over it (as in Jacobson's timer, 1988): chance must not slow a plan to its least.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import NamedTuple
 from becket.core.errors import InvalidInputError
 
 _SMOOTHING = 0.2
+_DEVIATIONS = 2
 
 
 class Foreground(NamedTuple):
@@ -86,12 +88,14 @@ class ThrottleSettings:
 
 
 class Steady:
-    """What p99 was while nothing moved, smoothed; and the limit that follows from it."""
+    """What p99 was while nothing moved, smoothed, how far it wandered, and the limit of both."""
 
     def __init__(self, settings: ThrottleSettings) -> None:
         self._settings = settings
         self._next_us = 0
         self.p99_us: int | None = None
+        self.deviation_us = 0
+        """How far p99 was from that on average."""
 
     def note(self, now_us: int, foreground: Foreground | None, *, is_calm: bool) -> None:
         """Learn from this moment, if nothing moves."""
@@ -102,7 +106,11 @@ class Steady:
             self._next_us = now_us + self._settings.interval_ms * 1000
             known = self.p99_us
             new = foreground.p99_us
-            self.p99_us = new if known is None else known + round(_SMOOTHING * (new - known))
+            if known is None:
+                self.p99_us = new
+                return
+            self.p99_us = known + round(_SMOOTHING * (new - known))
+            self.deviation_us += round(_SMOOTHING * (abs(new - known) - self.deviation_us))
 
     @property
     def limit_us(self) -> int:
@@ -112,7 +120,11 @@ class Steady:
             return settings.p99_limit_ms * 1000
         if self.p99_us is None:
             return settings.p99_unknown_ms * 1000
-        return max(settings.p99_floor_ms * 1000, self.p99_us * settings.p99_percent // 100)
+        return max(
+            settings.p99_floor_ms * 1000,
+            self.p99_us * settings.p99_percent // 100,
+            self.p99_us + _DEVIATIONS * self.deviation_us,
+        )
 
 
 class Throttle:

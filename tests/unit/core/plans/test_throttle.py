@@ -125,6 +125,22 @@ def test_the_limit_follows_from_what_was_steady_while_nothing_moved() -> None:
     assert calm.limit_us == 2_000, "nobody minds less than that"
 
 
+def test_a_p99_that_wanders_by_itself_may_wander_as_far_during_a_plan() -> None:
+    steady = Steady(SETTINGS)
+    for number in range(100):
+        felt = Foreground(5_000 if number % 2 else 15_000, 100)
+        steady.note(number * 500_000, felt, is_calm=True)
+    assert steady.p99_us is not None
+    assert 9_000 <= steady.p99_us <= 11_000
+    assert 4_500 <= steady.deviation_us <= 6_500
+    assert steady.limit_us == steady.p99_us + 2 * steady.deviation_us
+    # Once it is steady again, so is the limit.
+    for number in range(100, 160):
+        steady.note(number * 500_000, Foreground(10_000, 100), is_calm=True)
+    assert steady.p99_us is not None
+    assert steady.limit_us == steady.p99_us * 120 // 100
+
+
 def test_a_limit_that_was_set_is_the_limit() -> None:
     steady = Steady(replace(SETTINGS, p99_limit_ms=7))
     steady.note(0, Foreground(90_000, 100), is_calm=True)

@@ -12,7 +12,7 @@ BUILD := .build
 
 .DEFAULT_GOAL := help
 .PHONY: help venv up show image helm manifests charts test lint format tidy unit integration probe \
-	sim-ci sim explore explore-ci mutants mutants-ci e2e e2e-ci bench bench-smoke peers proto lock clean
+	sim-ci sim explore explore-ci mutants mutants-ci e2e e2e-ci bench bench-ring bench-smoke peers proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -103,8 +103,9 @@ e2e-ci: $(READY) ## the same, as far as CI has time for; skipped, with the reaso
 		tests/e2e/test_install.py tests/e2e/test_drain.py \
 		'tests/e2e/test_kills.py::test_storage_pods_one_at_a_time[kill]'
 
-sim-ci: $(READY) ## simulated clusters under faults: a short, fixed set
+sim-ci: $(READY) ## simulated clusters under faults: a short, fixed set; kills around steps of plans
 	$(BIN)/python -m tests.simulation ci
+	$(BIN)/python -m tests.simulation plans --ci
 
 sim: $(READY) ## a million schedules, for spare time
 	$(BIN)/python -m tests.simulation run --schedules 1000000 --compiled
@@ -122,8 +123,12 @@ mutants-ci: $(READY) ## the same, as far as CI has time for
 	$(BIN)/python -m tests.simulation mutants --ci
 
 # ARGS: such as `--size full`, `--systems echo,becket`, `--keep`; `python -m bench --help` lists them.
-bench: $(READY) ## measure Becket beside its peers and beside what bounds it: about ten minutes
+bench: $(READY) ## measure Becket beside its peers and beside what bounds it, and ring changes: a quarter of an hour
 	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench ring-change --keys 20000
+
+bench-ring: $(READY) ## ring changes alone, with 1,000,000 keys: an hour
+	$(BIN)/python -m bench ring-change $(ARGS)
 
 bench-smoke: $(READY) ## each workload for a moment: fails on errors, never on time
 	$(BIN)/python -m bench --size smoke $(ARGS)

@@ -10,11 +10,13 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bench import balance, ring_change
 from bench.bars import changes, read_stored, store, verdicts
 from bench.systems import SYSTEMS
 from bench.telling import picture, tell
@@ -93,5 +95,14 @@ def main(
         raise typer.Exit(1)
 
 
+OTHERS: dict[str, Callable[[list[str]], None]] = {
+    "ring-change": ring_change.main,
+    "balance": balance.main,
+}
+"""Benches of Becket alone, with command lines of their own."""
+
 if __name__ == "__main__":
-    typer.run(main)
+    if sys.argv[1:2] and sys.argv[1] in OTHERS:
+        OTHERS[sys.argv[1]](sys.argv[2:])
+    else:
+        typer.run(main)

@@ -1,6 +1,6 @@
 """Balance under skew and with slow processes, as ratios within one run.
 
-``python -m bench.balance zipf|slow|routers``. Owns clusters of its own, on this machine.
+``python -m bench balance zipf|slow|routers``. Owns clusters of its own, on this machine.
 
 * ``zipf``: reads by Zipf's law over 10 members: the load of the hottest member by the mean of all,
   for linearizable reads and for relaxed ones;
@@ -67,6 +67,7 @@ CALM = {
     "BECKET_REPLICATION__CLAIM_US": "330000",
 }
 PAUSE_S = 0.05
+LEVELS = (Consistency.LINEARIZABLE, Consistency.BOUNDED)
 MOST_S = 60.0
 Read = Callable[[str], Awaitable[object]]
 
@@ -151,13 +152,14 @@ async def loads(cluster: Cluster, seconds: float) -> dict[str, float]:
     return {disk: total / max(1, rounds) for disk, total in found.items()}
 
 
-async def zipf(members: int, seconds: float) -> None:
+async def zipf(members: int, seconds: float, wide: float | None) -> None:
     """The hottest member by the mean, for both kinds of reads."""
-    cluster = Cluster(members, partitions=128, balancer=True, settings=CALM, ready_s=120)
+    settings = CALM if wide is None else {**CALM, "BECKET_LOAD__WIDE_READS_PER_SECOND": str(wide)}
+    cluster = Cluster(members, partitions=128, balancer=True, settings=settings, ready_s=120)
     async with cluster, cluster.client(timeout=60) as client:
         await load(client, KEYS)
         copies, keys = dispatcher_of(client).context.copies, draws(KEYS, SKEW)
-        for level in (Consistency.LINEARIZABLE, Consistency.BOUNDED):
+        for level in LEVELS:
 
             async def read(_name: str, level: Consistency = level) -> object:
                 return await client.batch([Get(next(keys), level) for _ in range(TOGETHER)])
@@ -335,15 +337,16 @@ async def _answered(http: str) -> float:
     return next(float(x.split()[-1]) for x in lines if x.startswith("becket_router_calls_total"))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run one of the three."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("zipf", "slow", "routers"))
     parser.add_argument("--members", type=int, default=10, help="of zipf")
+    parser.add_argument("--wide", type=float, help="of zipf: the least reads a second of a hot key")
     parser.add_argument("--seconds", type=float, default=12.0, help="of each measurement")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.what == "zipf":
-        asyncio.run(zipf(given.members, given.seconds))
+        asyncio.run(zipf(given.members, given.seconds, given.wide))
     elif given.what == "slow":
         asyncio.run(slow(given.seconds))
     else:

@@ -15,6 +15,7 @@ from becket.cli.chaos_local import look
 from becket.cli.verify_probes import Probes
 from becket.cli.verify_recording import Counts, Recorder
 from becket.cli.verify_workload import Load, Workers
+from becket.client.client import Client
 from becket.testing import Cluster
 
 LOAD = Load(writers=2, readers=1, keys=60, batch=8, timeout_s=10.0, rate=600)
@@ -24,8 +25,10 @@ PATIENCE_S = 60.0
 class Loaded:
     """A cluster that is worked on."""
 
-    def __init__(self, cluster: Cluster, recorder: Recorder, probes: Probes) -> None:
-        self.cluster, self.recorder, self.probes = cluster, recorder, probes
+    def __init__(
+        self, cluster: Cluster, recorder: Recorder, probes: Probes, client: Client
+    ) -> None:
+        self.cluster, self.recorder, self.probes, self.client = cluster, recorder, probes, client
         self.began_us = monotonic_us()
 
     @property
@@ -59,14 +62,19 @@ class Loaded:
 
 
 @asynccontextmanager
-async def under_load(cluster: Cluster) -> AsyncIterator[Loaded]:
-    """Work on the cluster meanwhile; afterwards every history must make sense, nothing be lost."""
+async def under_load(
+    cluster: Cluster, load: Load = LOAD, *, is_measured: bool = True
+) -> AsyncIterator[Loaded]:
+    """Work on the cluster meanwhile; afterwards every history must make sense, nothing be lost.
+
+    Where nothing is measured, keys are probed now and then, and the load is all there is.
+    """
     recorder = Recorder()
-    workers = Workers(recorder, LOAD, seed=1, run="probe")
+    workers = Workers(recorder, load, seed=1, run="probe")
     async with cluster.client() as one, cluster.client() as two, cluster.client() as third:
         probes = Probes(third, (await third.ring()).partitions, "probe")
-        probes.focus = probes.keys
-        loaded = Loaded(cluster, recorder, probes)
+        probes.focus = probes.keys if is_measured else ()
+        loaded = Loaded(cluster, recorder, probes, third)
         probing = asyncio.create_task(probes.run())
         working = asyncio.create_task(workers.run([one, two]))
         try:

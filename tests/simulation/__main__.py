@@ -1,4 +1,4 @@
-"""The simulation's command line: ``python -m tests.simulation show|ci|run|mutants|explore``."""
+"""The simulation's command line: ``python -m tests.simulation COMMAND``."""
 
 from __future__ import annotations
 
@@ -74,12 +74,20 @@ def _explore(rest: list[str]) -> int:
     return explore.main(rest)
 
 
+def _plans(rest: list[str]) -> int:
+    from tests.simulation import plan_runs  # noqa: PLC0415 - only this command needs it
+
+    return plan_runs.main(rest)
+
+
 def main(arguments: list[str]) -> int:
     """Dispatch a command; the exit code is 0 when nothing was violated."""
     if arguments[:1] == ["mutants"]:
         return _mutants(arguments[1:])
     if arguments[:1] == ["explore"]:
         return _explore(arguments[1:])
+    if arguments[:1] == ["plans"]:
+        return _plans(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     one = commands.add_parser("show", help="run one seed and tell its story")
@@ -96,6 +104,7 @@ def main(arguments: list[str]) -> int:
     many.add_argument("--compiled", action="store_true", help="compile with mypyc first")
     many.set_defaults(call=run)
     commands.add_parser("mutants", help="remove each safeguard: the simulation must notice")
+    commands.add_parser("plans", help="kill each party around every step of each ring change")
     commands.add_parser("explore", help="every order of events in small clusters")
     for command in (short, many):
         command.add_argument("--processes", type=int, default=os.cpu_count() or 1)

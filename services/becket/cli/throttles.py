@@ -89,7 +89,7 @@ def _pace(row: ThrottleRow) -> str:
 
 def _foreground(row: ThrottleRow) -> str:
     if row["p99_ms"] is None:
-        return "hardly anybody calls: nothing is throttled"
+        return "hardly anybody calls: only members that have too much to do slow it down"
     steady = row["steady_ms"]
     before = "not known" if steady is None else f"{steady:.1f} ms"
     allowed = f"{row['limit_ms']:.1f} ms are allowed"
@@ -102,6 +102,8 @@ def _halved(row: ThrottleRow) -> str:
     if last is None:
         return times
     why = f"p99 was {last['p99_ms']:.1f} ms, {last['limit_ms']:.1f} ms were allowed"
+    if last["p99_ms"] <= last["limit_ms"]:
+        why = "members that run did not hear each other in time"
     return f"{times}, last {last['ago_s']:.1f} s ago: {why}"
 
 

@@ -257,7 +257,10 @@ def test_status_of_a_throttle_that_has_nothing_to_tell(
     told_of.moving_partitions, told_of.restoring_partitions = 64, 64
     text = run("status", "--target", target).stdout
     assert "partitions at once: 64 moving, 64 restored; no rate is measured yet" in text
-    assert "foreground  hardly anybody calls: nothing is throttled" in text
+    assert (
+        "foreground  hardly anybody calls: only members that have too much to do slow it down"
+        in text
+    )
     assert "halved" not in text
     supervisor.status.throttle.foreground_p99.FromMicroseconds(3000)
     assert "while nothing moved it was not known" in run("status", "--target", target).stdout

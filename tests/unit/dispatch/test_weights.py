@@ -48,6 +48,29 @@ async def test_a_replica_with_a_small_weight_is_seldom_drawn() -> None:
         assert (await picks(r))["disk-0"] < 60
 
 
+async def test_of_equal_replicas_the_one_that_was_asked_less_is_picked() -> None:
+    async with rig() as r:
+        routes = r.dispatcher.routes
+        lanes = {disk: routes.lane_of(disk) for disk in ("disk-0", "disk-1", "disk-2")}
+        for disk, asked in (("disk-0", 300), ("disk-1", 200), ("disk-2", 100)):
+            lane = lanes[disk]
+            assert lane is not None
+            lane.note_asked(asked)
+        found = await picks(r, 100)
+        # Two of the three are drawn: the most asked one is in each pair with one asked less.
+        assert found["disk-0"] == 0
+        assert found["disk-2"] > found["disk-1"]
+        # One that takes far longer is not asked for that alone.
+        slow = lanes["disk-2"]
+        assert slow is not None
+        slow.latency.mean_us *= 10
+        assert (await picks(r, 100))["disk-2"] == 0
+        # What was asked for is forgotten with time.
+        assert slow.asked_lately() == 100.0
+        r.clock.advance(1000)
+        assert slow.asked_lately() == 50.0
+
+
 class FakeBalancer(balancer_pb2_grpc.BalancerServiceServicer):
     """Tells ``weights`` once to each watcher; ``goes_on``: and keeps the stream open."""
 

@@ -80,6 +80,7 @@ class Lane:
         self.in_flight_operations = 0
         """Operations queued or in flight: the load that this process puts on the member."""
         self.attempt_us = settings.attempt_us
+        self._asked, self._asked_us = 0.0, 0
         self._channel = channel
         self._stub = KeyValueServiceStub(channel)
         self._settings = settings
@@ -138,15 +139,28 @@ class Lane:
         if self._queue and self._in_flight and not self.is_full:
             self._wake.set()
 
+    def usual_us(self) -> float:
+        """How long an answer takes here, as far as is known now."""
+        if self.in_flight_operations:
+            return self.latency.mean_us
+        return self.latency.expected_us(self._clock.now_us())
+
     def cost(self) -> float:
         """How long one more operation would probably take, in relation to other lanes."""
-        if not self.in_flight_operations:
-            return self.latency.expected_us(self._clock.now_us())
-        return (self.in_flight_operations + 1) * self.latency.mean_us
+        return (self.in_flight_operations + 1) * self.usual_us()
 
     def burden(self) -> float:
         """How long one more operation would take, by what was measured last, however long ago."""
         return (self.in_flight_operations + 1) * self.latency.mean_us
+
+    def asked_lately(self) -> float:
+        """How many operations this process has put here; one counts half as much after a second."""
+        age_us = self._clock.now_us() - self._asked_us
+        return float(self._asked * 0.5 ** (age_us / 1e6))
+
+    def note_asked(self, count: int) -> None:
+        """So many operations are put here now."""
+        self._asked, self._asked_us = self.asked_lately() + count, self._clock.now_us()
 
     def put(self, parcel: Parcel, now_us: int) -> None:
         """Queue a parcel for the next batch.
@@ -169,6 +183,7 @@ class Lane:
         self._queued_operations += count
         self._queued_bytes += parcel.size
         self.in_flight_operations += count
+        self.note_asked(count)
         self._start()
 
     def doubt(self) -> None:

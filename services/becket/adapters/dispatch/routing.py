@@ -19,6 +19,10 @@ from becket.core.ring.config import Disk
 ZONE_FACTOR = 4.0
 """A zone is left when an answer there would take so many times as long as elsewhere."""
 LEAST_WEIGHT = 0.01
+ABOUT = 2.0
+"""What differs by less than so many times is about as much."""
+FEW = 8
+"""So many operations in flight more than elsewhere are chance: one list of reads is as many."""
 
 AddressOf = Callable[[Disk], str | None]
 """From a disk to host:port, None where it is not known."""
@@ -156,11 +160,29 @@ class Routes:
         return there if is_overloaded else here
 
     def _better(self, ways: list[Way]) -> Way:
-        """Of two that are drawn by weight the one that will probably answer first."""
+        """Of two that are drawn by weight the one that will probably answer first.
+
+        Where both would answer about as soon, the one that was asked less lately: what is in flight
+        at a moment says little of a member that has hardly anything to do, and under skew some
+        members hold replicas of much that is asked for.
+        """
         if len(ways) > 2:
             ways = self._two_of(ways)
+        if self._are_alike(ways):
+            return min(ways, key=lambda way: way.lane.asked_lately())
         # The weight has had its say in the draw: what it rests on is in the cost once more.
         return min(ways, key=_cost)
+
+    def _are_alike(self, ways: list[Way]) -> bool:
+        """Whether these would answer about as soon, for all that can be seen at one moment."""
+        took = [way.lane.usual_us() for way in ways]
+        waiting = [way.lane.in_flight_operations for way in ways]
+        weights = [self._weight(way) for way in ways]
+        return (
+            max(took) <= ABOUT * min(took)
+            and max(waiting) <= ABOUT * min(waiting) + FEW
+            and max(weights) <= ABOUT * min(weights)
+        )
 
     def _two_of(self, ways: list[Way]) -> list[Way]:
         left, drawn = list(ways), []

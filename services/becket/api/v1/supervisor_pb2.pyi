@@ -282,7 +282,7 @@ class Throttle(_message.Message):
     @_builtins.property
     def foreground_p99(self) -> _duration_pb2.Duration:
         """How long the slowest hundredth of operations takes, at the slowest member; unset: hardly anybody
-        calls, so nothing is throttled.
+        calls, and only members that have too much to do slow plans down.
         """
 
     @_builtins.property
@@ -303,7 +303,7 @@ class Throttle(_message.Message):
 
     @_builtins.property
     def halving_p99(self) -> _duration_pb2.Duration:
-        """The p99 for which it was."""
+        """The p99 at that moment; not over the limit: members that run did not hear each other in time."""
 
     @_builtins.property
     def halving_limit(self) -> _duration_pb2.Duration:

@@ -9,10 +9,12 @@ foreground's p99 is within its limit, it rises by one each interval; when p99 pa
 is halved, and not again before what the halving changed can be seen. A budget below one means: one
 at a time, and so long a pause from begin to begin that on average less than one begins in each
 interval. It never reaches 0, so a plan always ends. Without foreground there is nobody to disturb,
-and everything that the limits of plans allow may be under way.
+and everything that the limits of plans allow may be under way, until members that run do not hear
+each other in time: that counts like a p99 over its limit, and the budget then rises step by step.
 
 The limit is the one that was set, or it follows from how things were before: a factor over the p99
-that was steady while nothing moved.
+that was steady while nothing moved, or, where p99 wandered further than that by itself, twice its
+mean deviation over it (as in Jacobson's timer, 1988): chance must not slow a plan to its least.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import NamedTuple
 from becket.core.errors import InvalidInputError
 
 _SMOOTHING = 0.2
+_DEVIATIONS = 2
 
 
 class Foreground(NamedTuple):
@@ -33,7 +36,10 @@ class Foreground(NamedTuple):
 
 
 class Halving(NamedTuple):
-    """When a budget was halved: the p99 of that moment, and the limit that it had passed."""
+    """When a budget was halved: the p99 of that moment, and the limit.
+
+    A p99 that is not over its limit: members that run did not hear each other.
+    """
 
     at_us: int
     p99_us: int
@@ -61,7 +67,8 @@ class ThrottleSettings:
     p99_unknown_ms: int = 50
     """The limit while nobody knows what was steady: a supervisor that begins amid a plan."""
     least_operations: int = 50
-    """A member that answered fewer in two seconds says nothing of a p99."""
+    """A member that answered fewer in two seconds says nothing of a p99 by itself; members that
+    together answered fewer have no foreground."""
 
     def __post_init__(self) -> None:
         """Raise InvalidInputError naming a field that cannot be."""
@@ -81,12 +88,14 @@ class ThrottleSettings:
 
 
 class Steady:
-    """What p99 was while nothing moved, smoothed; and the limit that follows from it."""
+    """What p99 was while nothing moved, smoothed, how far it wandered, and the limit of both."""
 
     def __init__(self, settings: ThrottleSettings) -> None:
         self._settings = settings
         self._next_us = 0
         self.p99_us: int | None = None
+        self.deviation_us = 0
+        """How far p99 was from that on average."""
 
     def note(self, now_us: int, foreground: Foreground | None, *, is_calm: bool) -> None:
         """Learn from this moment, if nothing moves."""
@@ -97,7 +106,11 @@ class Steady:
             self._next_us = now_us + self._settings.interval_ms * 1000
             known = self.p99_us
             new = foreground.p99_us
-            self.p99_us = new if known is None else known + round(_SMOOTHING * (new - known))
+            if known is None:
+                self.p99_us = new
+                return
+            self.p99_us = known + round(_SMOOTHING * (new - known))
+            self.deviation_us += round(_SMOOTHING * (abs(new - known) - self.deviation_us))
 
     @property
     def limit_us(self) -> int:
@@ -107,7 +120,11 @@ class Steady:
             return settings.p99_limit_ms * 1000
         if self.p99_us is None:
             return settings.p99_unknown_ms * 1000
-        return max(settings.p99_floor_ms * 1000, self.p99_us * settings.p99_percent // 100)
+        return max(
+            settings.p99_floor_ms * 1000,
+            self.p99_us * settings.p99_percent // 100,
+            self.p99_us + _DEVIATIONS * self.deviation_us,
+        )
 
 
 class Throttle:
@@ -122,33 +139,48 @@ class Throttle:
         """How often it was halved."""
         self.last_halving: Halving | None = None
         self._is_alone = True
+        self._is_wary = False
+        """Whether members were strained, and the budget has not risen to the most since."""
         self._raise_us = 0
         self._halve_us = 0
         self._begin_us = 0
 
-    def note(self, now_us: int, foreground: Foreground | None, limit_us: int) -> None:
-        """What the foreground feels now, while something moves."""
-        settings = self._settings
-        if foreground is None:
+    def note(
+        self,
+        now_us: int,
+        foreground: Foreground | None,
+        limit_us: int,
+        *,
+        is_strained: bool = False,
+    ) -> None:
+        """What the foreground feels now, while something moves; ``is_strained``: so do members."""
+        self._is_wary = is_strained or (self._is_wary and self.budget < self._most)
+        if foreground is None and not self._is_wary:
             self.budget, self._is_alone = float(self._most), True
             return
+        settings = self._settings
         if self._is_alone:
             self._is_alone = False
-            self.budget = float(min(self._most, settings.first))
+            if foreground is not None:
+                self.budget = float(min(self._most, settings.first))
             self._raise_us = now_us + settings.interval_ms * 1000
-        if foreground.p99_us > limit_us:
+        is_felt = foreground is not None and foreground.p99_us > limit_us
+        if is_strained or is_felt:
             if now_us >= self._halve_us:
-                halved = max(settings.least_percent / 100, self.budget / 2)
-                if halved < self.budget:
-                    self.halvings += 1
-                    self.last_halving = Halving(now_us, foreground.p99_us, limit_us)
-                self.budget = halved
-                self._halve_us = now_us + settings.settle_ms * 1000
+                self._halve(now_us, 0 if foreground is None else foreground.p99_us, limit_us)
             self._raise_us = now_us + settings.interval_ms * 1000
         elif now_us >= self._raise_us:
             more = self.budget + 1 if self.budget >= 1 else min(1.0, self.budget * 2)
             self.budget = min(float(self._most), more)
             self._raise_us = now_us + settings.interval_ms * 1000
+
+    def _halve(self, now_us: int, p99_us: int, limit_us: int) -> None:
+        halved = max(self._settings.least_percent / 100, self.budget / 2)
+        if halved < self.budget:
+            self.halvings += 1
+            self.last_halving = Halving(now_us, p99_us, limit_us)
+        self.budget = halved
+        self._halve_us = now_us + self._settings.settle_ms * 1000
 
     def begun(self, now_us: int) -> None:
         """Something begins now."""

@@ -33,10 +33,13 @@ class PacingSettings:
     """Between the end of a plan and the next one that only balances."""
     longest_rest_ms: int = 60_000
     """What that doubles up to."""
+    heard_ms: int = 1500
+    """A member that has reported within this runs: if others call it silent, it has too much to do
+    (reports come every half second)."""
 
     def __post_init__(self) -> None:
         """Raise InvalidInputError naming the field."""
-        for name, least in (("restoring_least", 1), ("rest_ms", 0)):
+        for name, least in (("restoring_least", 1), ("rest_ms", 0), ("heard_ms", 1)):
             if getattr(self, name) < least:
                 raise InvalidInputError(name, f"must be at least {least}")
         if self.longest_rest_ms < self.rest_ms:
@@ -84,8 +87,9 @@ class Pacer:
         self._steady.note(now_us, foreground, is_calm=not changing and not is_running)
         limit_us = self._steady.limit_us
         if copies or is_running:
-            self._restoring.note(now_us, foreground, limit_us)
-            self._moving.note(now_us, foreground, limit_us)
+            is_strained = bool(snapshot.strained(settings.heard_ms * 1000))
+            for throttle in (self._restoring, self._moving):
+                throttle.note(now_us, foreground, limit_us, is_strained=is_strained)
         self._note_ends(now_us, planning)
         rest_us = max(0, self._rests_until_us - now_us)
         self.view = self._view(foreground, limit_us, rest_us)

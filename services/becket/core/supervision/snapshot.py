@@ -121,13 +121,33 @@ class Snapshot:
                     found[report.partition] = report
         return found
 
+    def strained(self, report_us: int) -> frozenset[Disk]:
+        """Members that report here, and whose beats come late all the same: somebody suspects them.
+
+        Who is gone does not report; who only stands still has not done so for ``report_us``.
+        """
+        suspected = frozenset[Disk]().union(*(seen.suspects for seen in self.connected))
+        fresh_us = self.now_us - report_us
+        return frozenset(
+            s.disk for s in self.connected if s.disk in suspected and s.at_us >= fresh_us
+        )
+
     def foreground(self, least_operations: int) -> Foreground | None:
-        """What callers feel at the slowest member; None where hardly anybody calls."""
+        """What callers feel at the slowest member; None where hardly anybody calls.
+
+        A member that answered fewer says nothing of a p99 by itself. Where each did, but not all
+        together, callers feel what is done to them all the same: then it is the mean of all, by
+        operations, since the largest of many single figures is chance.
+        """
         busy = [seen for seen in self.connected if seen.operations >= least_operations]
-        if not busy:
+        if busy:
+            operations = sum(seen.operations for seen in busy)
+            return Foreground(max(seen.p99_us for seen in busy), operations)
+        operations = sum(seen.operations for seen in self.connected)
+        if operations < least_operations:
             return None
-        operations = sum(seen.operations for seen in busy)
-        return Foreground(max(seen.p99_us for seen in busy), operations)
+        total_us = sum(seen.p99_us * seen.operations for seen in self.connected)
+        return Foreground(total_us // operations, operations)
 
     def observers(self, ring: Ring) -> dict[Disk, frozenset[Disk]]:
         """Whom each member of the ring that reports now does not hear.

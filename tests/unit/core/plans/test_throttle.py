@@ -55,6 +55,37 @@ def test_the_budget_over_time() -> None:
     assert last.at_us == 5_200_000, "at the least it is halved no more"
 
 
+STRAINED = (
+    # at (ms), what is felt, whether members are strained, the budget after it
+    (0, None, False, 8.0),
+    (100, None, True, 4.0),
+    (600, None, True, 4.0),  # what the halving changed cannot be seen yet
+    (1100, None, True, 2.0),
+    (1500, None, False, 2.0),
+    (1600, None, False, 3.0),  # nobody calls, but it was too much: step by step
+    (2100, FAST, False, 4.0),
+    (2200, FAST, True, 2.0),
+    (2700, None, False, 3.0),
+    (3200, None, False, 4.0),
+    (3700, None, False, 5.0),
+    (4200, None, False, 6.0),
+    (4700, None, False, 7.0),
+    (5200, None, False, 8.0),
+    (5300, None, True, 4.0),
+)
+
+
+def test_members_that_have_too_much_to_do_halve_the_budget_too() -> None:
+    throttle = Throttle(SETTINGS, 8)
+    for at_ms, felt, is_strained, budget in STRAINED:
+        throttle.note(at_ms * 1000, felt, LIMIT_US, is_strained=is_strained)
+        assert (at_ms, throttle.budget) == (at_ms, budget)
+    last = throttle.last_halving
+    assert last is not None
+    assert last.p99_us < last.limit_us
+    assert throttle.halvings == 4
+
+
 @pytest.mark.parametrize(("budget", "pause_ms"), [(0.5, 1000), (0.25, 2000)])
 def test_below_one_there_is_a_pause_from_begin_to_begin(budget: float, pause_ms: int) -> None:
     throttle = Throttle(SETTINGS, 8)
@@ -92,6 +123,22 @@ def test_the_limit_follows_from_what_was_steady_while_nothing_moved() -> None:
     calm = Steady(replace(SETTINGS, p99_floor_ms=2))
     calm.note(0, Foreground(300, 100), is_calm=True)
     assert calm.limit_us == 2_000, "nobody minds less than that"
+
+
+def test_a_p99_that_wanders_by_itself_may_wander_as_far_during_a_plan() -> None:
+    steady = Steady(SETTINGS)
+    for number in range(100):
+        felt = Foreground(5_000 if number % 2 else 15_000, 100)
+        steady.note(number * 500_000, felt, is_calm=True)
+    assert steady.p99_us is not None
+    assert 9_000 <= steady.p99_us <= 11_000
+    assert 4_500 <= steady.deviation_us <= 6_500
+    assert steady.limit_us == steady.p99_us + 2 * steady.deviation_us
+    # Once it is steady again, so is the limit.
+    for number in range(100, 160):
+        steady.note(number * 500_000, Foreground(10_000, 100), is_calm=True)
+    assert steady.p99_us is not None
+    assert steady.limit_us == steady.p99_us * 120 // 100
 
 
 def test_a_limit_that_was_set_is_the_limit() -> None:

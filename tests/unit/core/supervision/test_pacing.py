@@ -46,8 +46,27 @@ def test_without_foreground_the_limits_alone_hold() -> None:
     pacer = Pacer(SETTINGS, 64)
     pace = pacer.pace(at(0), planned())
     assert (pace.restoring, pace.moving, pace.is_resting) == (64, 64, False)
-    hardly = pacer.pace(at(1, p99_ms=500, operations=9), planned())
-    assert hardly.moving == 64, "nine calls are no p99"
+    hardly = pacer.pace(at(1, p99_ms=500, operations=1), planned())
+    assert hardly.moving == 64, "five calls, of five members, are no p99"
+
+
+def test_calls_that_are_spread_over_many_members_are_a_foreground() -> None:
+    pacer = Pacer(SETTINGS, 64)
+    assert pacer.pace(at(1, p99_ms=500, operations=3), planned()).moving < 64
+
+
+def test_members_that_report_and_are_called_silent_slow_a_plan_down() -> None:
+    shot = at(5000)
+    seen = [replace(each, at_us=4_900_000) for each in shot.seen]
+    seen[0] = replace(seen[0], suspects=frozenset({seen[1].disk}))
+    late = replace(shot, seen=tuple(seen))
+    assert Pacer(SETTINGS, 64).pace(late, planned()).moving == 32
+    # Who has not reported for long may be gone: there is nothing to slow down for.
+    seen[1] = replace(seen[1], at_us=3_000_000)
+    gone = replace(shot, seen=tuple(seen))
+    assert Pacer(SETTINGS, 64).pace(gone, planned()).moving == 64
+    seen[1] = replace(seen[1], at_us=4_900_000, is_connected=False)
+    assert Pacer(SETTINGS, 64).pace(replace(shot, seen=tuple(seen)), planned()).moving == 64
 
 
 def test_moves_give_way_and_missing_copies_less_so() -> None:
@@ -129,6 +148,7 @@ def test_missing_copies_come_before_moves_and_each_kind_has_its_pace() -> None:
     [
         ({"restoring_least": 0}, "restoring_least"),
         ({"rest_ms": -1}, "rest_ms"),
+        ({"heard_ms": 0}, "heard_ms"),
         ({"rest_ms": 10, "longest_rest_ms": 9}, "longest_rest_ms"),
     ],
 )

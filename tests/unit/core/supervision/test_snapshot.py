@@ -43,3 +43,25 @@ def test_of_two_reports_of_one_disk_the_connected_one_counts() -> None:
     old = Seen("a", "disk-0", pid=1, is_connected=False, at_us=9)
     new = Seen("b", "disk-0", pid=2, at_us=5)
     assert snapshot(seen=(new, old)).by_disk["disk-0"].pid == 2
+
+
+def test_the_foreground_is_that_of_the_slowest_member_that_has_one() -> None:
+    first, second, *rest = snapshot().seen
+    busy = (
+        replace(first, p99_us=3000, operations=60),
+        replace(second, p99_us=2000, operations=50),
+        replace(rest[0], p99_us=9000, operations=49),
+    )
+    assert snapshot(seen=busy).foreground(50) == (3000, 110)
+    assert snapshot(seen=busy[2:]).foreground(50) is None
+
+
+def test_where_no_member_has_a_foreground_by_itself_it_is_the_mean_of_all() -> None:
+    first, second, *rest = snapshot().seen
+    spread = (
+        replace(first, p99_us=1000, operations=30),
+        replace(second, p99_us=4000, operations=15),
+        *rest,
+    )
+    assert snapshot(seen=spread).foreground(45) == (2000, 45)
+    assert snapshot(seen=spread).foreground(46) is None

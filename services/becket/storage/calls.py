@@ -128,7 +128,7 @@ class Calls:
         *,
         trace: str = "",
         on_part: OnPart | None = None,
-    ) -> Batch:
+    ) -> OpenBatch:
         """As ``execute``, up to the first wait; the batch has to be finished.
 
         :raises NotAppliedError: as ``execute``; there is nothing to finish.
@@ -136,7 +136,7 @@ class Calls:
         ring = self._view.ring
         if ring is None:
             raise NotAppliedError("this member has not been given a ring yet", after_ms=100)
-        batch = Batch(self, parsed, ring.partitions_of(item.key for item in parsed))
+        batch = OpenBatch(self, parsed, ring.partitions_of(item.key for item in parsed))
         batch.trace, batch.on_part = trace, on_part
         self.in_flight += len(parsed)
         try:
@@ -146,7 +146,7 @@ class Calls:
             raise
         return batch
 
-    async def finish(self, batch: Batch, timeout_s: float) -> Outcomes:
+    async def finish(self, batch: OpenBatch, timeout_s: float) -> Outcomes:
         """Wait for a batch that has begun."""
         try:
             await self._wait(batch, timeout_s)
@@ -155,7 +155,7 @@ class Calls:
             raise
         return self.close(batch)
 
-    def close(self, batch: Batch) -> Outcomes:
+    def close(self, batch: OpenBatch) -> Outcomes:
         """The outcomes of a batch of which nothing is ``left``."""
         took_s = batch.age_s
         self.latency_s += _SMOOTHING * (took_s - self.latency_s)
@@ -163,7 +163,7 @@ class Calls:
         self._end(batch)
         return batch.outcomes()
 
-    def _end(self, batch: Batch) -> None:
+    def _end(self, batch: OpenBatch) -> None:
         batch.tell_no_more()
         self.in_flight -= batch.size
         self.served += batch.size
@@ -172,7 +172,7 @@ class Calls:
         """So many operations are answered, so long after they came."""
         self.latencies.note(clocks.monotonic_us(), took_s * 1e6, operations)
 
-    async def _wait(self, batch: Batch, timeout_s: float) -> None:
+    async def _wait(self, batch: OpenBatch, timeout_s: float) -> None:
         try:
             if batch.left:
                 async with asyncio.timeout(timeout_s + GRACE_S):
@@ -192,7 +192,7 @@ class Calls:
 
         One result for each partition: a success, or the status of the refusal.
         """
-        batch = Batch(self, [_PROBE] * len(partitions), partitions)
+        batch = OpenBatch(self, [_PROBE] * len(partitions), partitions)
         batch.start(timeout_s)
         await self._wait(batch, timeout_s)
         return batch.outcomes()
@@ -227,7 +227,7 @@ class Calls:
 
     # For a batch
 
-    def submit(self, attempts: Sequence[Attempt], batch: Batch) -> None:
+    def submit(self, attempts: Sequence[Attempt], batch: OpenBatch) -> None:
         """Hand attempts to the core."""
         self._shell.submit(attempts, batch.on_answer, trace=batch.trace)
 
@@ -255,7 +255,7 @@ class Calls:
         return self._shell.read_relaxed(at, age, release)
 
 
-class Batch:
+class OpenBatch:
     """One batch under way."""
 
     def __init__(self, calls: Calls, parsed: Sequence[Parsed], partitions: Sequence[int]) -> None:

@@ -21,7 +21,7 @@ from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import key_value_pb2_grpc as rpc
 from becket.core.errors import BecketError, InvalidInputError
 from becket.core.limits import Limits
-from becket.storage.calls import Batch, Calls, OnPart, Outcomes
+from becket.storage.calls import Calls, OnPart, OpenBatch, Outcomes
 from becket.storage.scans import Scans
 from becket.storage.traces import Traces
 
@@ -180,7 +180,7 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         pipe.tell(self._calls.close(batch))
         return None
 
-    async def _answer(self, batch: Batch, timeout_s: float, pipe: _Pipe) -> None:
+    async def _answer(self, batch: OpenBatch, timeout_s: float, pipe: _Pipe) -> None:
         try:
             outcomes = await self._calls.finish(batch, timeout_s)
         except BecketError as error:

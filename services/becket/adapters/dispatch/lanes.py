@@ -96,6 +96,8 @@ class Lane:
         self._down_us = 0
         """Since when it is down."""
         self._is_doubted = False
+        self._is_shared = False
+        """Whether the last batch was that of several callers."""
         self._backoff_us = 0
         self._closed = False
 
@@ -279,6 +281,14 @@ class Lane:
     async def _write(self, call: PipelineCall, reader: asyncio.Task[bool]) -> None:
         while not reader.done() and not self._closed:
             while self._queue and not self.is_full:
+                if self._is_shared:
+                    # Whom the last answer has woken asks again within two turns: let it join.
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                    if reader.done():
+                        return
+                    if not self._queue or self.is_full:
+                        break
                 request = self._assemble()
                 try:
                     await call.write(request)
@@ -349,6 +359,7 @@ class Lane:
             return
         if not response.more:
             del self._in_flight[response.batch_id]
+            self._is_shared = len(batch.parcels) > 1
         if batch.results is None:
             now_us = self._clock.now_us()
             self.latency.note(now_us - batch.sent_us, now_us)

@@ -124,7 +124,7 @@ class Lane:
     def is_full(self) -> bool:
         """Whether a parcel put now would have to wait for an answer to another."""
         in_flight, settings = self._in_flight, self._settings
-        if len(in_flight) < settings.window:
+        if not in_flight:
             return False
         if len(in_flight) >= settings.window_most:
             return True
@@ -132,8 +132,11 @@ class Lane:
         # them: their batch has been answered in part, or not at all for longer than usual.
         usual_us = max(settings.stalled_us, 3 * self.latency.mean_us)
         since_us = self._clock.now_us() - usual_us
-        young = sum(b.results is None and b.sent_us > since_us for b in in_flight.values())
-        return young >= settings.window
+        young = [b for b in in_flight.values() if b.results is None and b.sent_us > since_us]
+        if len(young) >= settings.window:
+            return True
+        # A message beside one under way has to be worth it; one of a lone caller holds up nobody.
+        return bool(young) and self._queued_operations < 2 * (young[-1].count - 1)
 
     def look(self) -> None:
         """Time has passed: send what waits, if a batch in flight has turned out to be stalled."""

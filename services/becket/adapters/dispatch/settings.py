@@ -20,8 +20,9 @@ class DispatchSettings:
     """An attempt unanswered for so long makes the caller ask others: the suspicion time."""
     superseded_us: int = 50 * MS
     """How long an attempt may still be answered by a coordinator that is known to be deposed."""
-    window: int = 1
-    """Batches in flight on one lane; more of them are smaller ones, and cost more together."""
+    window: int = 2
+    """Batches in flight on one lane, the second one only if it is larger than the first: more of
+    them are smaller ones, and cost more together."""
     window_most: int = 16
     """As many may be in flight where older ones are held up by single operations in them."""
     stalled_us: int = 20 * MS

@@ -62,7 +62,7 @@ charts: $(READY) ## the chart and what it renders; skipped, with the reason, whe
 	$(BIN)/python -m pytest -q tests/charts
 
 test: ## everything that CI runs
-	@for part in lint tidy unit charts integration probe explore-ci mutants-ci sim-ci; do \
+	@for part in lint tidy unit charts integration probe bench-smoke explore-ci mutants-ci sim-ci; do \
 		started=$$(date +%s); \
 		echo "== make $$part"; \
 		$(MAKE) --no-print-directory $$part || exit 1; \

@@ -15,8 +15,8 @@ Reports = Mapping[str, Mapping[str, Any]]
 """By system, what ``bench.measuring`` has written."""
 
 STORED = Path(__file__).with_name("ratios.json")
-TOLERANCE = 0.25
-"""Two runs on one machine differ by a tenth or two."""
+TOLERANCE = 0.4
+"""Two runs on a machine that others use as well differ by as much, also in ratios."""
 
 GET, PUT = "get 100 B", "put 100 B"
 GETS, PUTS = "get in batches of 100", "put in batches of 100"

@@ -18,6 +18,7 @@ GO_PROGRAMS = {
     "nats-server": "github.com/nats-io/nats-server/v2",
 }
 REDIS = (
+    "redis-server",
     "redis-tools",
     "libatomic1",
     "libjemalloc2",

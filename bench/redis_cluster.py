@@ -22,7 +22,8 @@ CONNECTIONS = 512
 class Redis:
     """The cluster and its client."""
 
-    failures: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
+    # RuntimeError: what uvloop says where redis-py writes to a connection that has just broken.
+    failures: tuple[type[Exception], ...] = (RedisError, OSError, RuntimeError, TimeoutError)
 
     def __init__(self) -> None:
         self._servers: dict[int, Server] = {}

@@ -118,29 +118,62 @@ class Calls:
 
         :raises NotAppliedError: this member knows no ring, or has stopped; nothing was done.
         """
+        batch = self.begin(parsed, timeout_s, trace=trace, on_part=on_part)
+        return await self.finish(batch, timeout_s)
+
+    def begin(
+        self,
+        parsed: Sequence[Parsed],
+        timeout_s: float,
+        *,
+        trace: str = "",
+        on_part: OnPart | None = None,
+    ) -> OpenBatch:
+        """As ``execute``, up to the first wait; the batch has to be finished.
+
+        :raises NotAppliedError: as ``execute``; there is nothing to finish.
+        """
         ring = self._view.ring
         if ring is None:
             raise NotAppliedError("this member has not been given a ring yet", after_ms=100)
-        batch = _Batch(self, parsed, ring.partitions_of(item.key for item in parsed))
+        batch = OpenBatch(self, parsed, ring.partitions_of(item.key for item in parsed))
         batch.trace, batch.on_part = trace, on_part
         self.in_flight += len(parsed)
         try:
+            batch.start(timeout_s)
+        except BaseException:
+            self._end(batch)
+            raise
+        return batch
+
+    async def finish(self, batch: OpenBatch, timeout_s: float) -> Outcomes:
+        """Wait for a batch that has begun."""
+        try:
             await self._wait(batch, timeout_s)
-            took_s = batch.age_s
-            self.latency_s += _SMOOTHING * (took_s - self.latency_s)
-            self.note_latency(took_s, batch.untold)
-        finally:
-            self.in_flight -= len(parsed)
-            self.served += len(parsed)
+        except BaseException:
+            self._end(batch)
+            raise
+        return self.close(batch)
+
+    def close(self, batch: OpenBatch) -> Outcomes:
+        """The outcomes of a batch of which nothing is ``left``."""
+        took_s = batch.age_s
+        self.latency_s += _SMOOTHING * (took_s - self.latency_s)
+        self.note_latency(took_s, batch.untold)
+        self._end(batch)
         return batch.outcomes()
+
+    def _end(self, batch: OpenBatch) -> None:
+        batch.tell_no_more()
+        self.in_flight -= batch.size
+        self.served += batch.size
 
     def note_latency(self, took_s: float, operations: int) -> None:
         """So many operations are answered, so long after they came."""
         self.latencies.note(clocks.monotonic_us(), took_s * 1e6, operations)
 
-    async def _wait(self, batch: _Batch, timeout_s: float) -> None:
+    async def _wait(self, batch: OpenBatch, timeout_s: float) -> None:
         try:
-            batch.start(timeout_s)
             if batch.left:
                 async with asyncio.timeout(timeout_s + GRACE_S):
                     await batch.done
@@ -159,7 +192,8 @@ class Calls:
 
         One result for each partition: a success, or the status of the refusal.
         """
-        batch = _Batch(self, [_PROBE] * len(partitions), partitions)
+        batch = OpenBatch(self, [_PROBE] * len(partitions), partitions)
+        batch.start(timeout_s)
         await self._wait(batch, timeout_s)
         return batch.outcomes()
 
@@ -193,7 +227,7 @@ class Calls:
 
     # For a batch
 
-    def submit(self, attempts: Sequence[Attempt], batch: _Batch) -> None:
+    def submit(self, attempts: Sequence[Attempt], batch: OpenBatch) -> None:
         """Hand attempts to the core."""
         self._shell.submit(attempts, batch.on_answer, trace=batch.trace)
 
@@ -221,7 +255,7 @@ class Calls:
         return self._shell.read_relaxed(at, age, release)
 
 
-class _Batch:
+class OpenBatch:
     """One batch under way."""
 
     def __init__(self, calls: Calls, parsed: Sequence[Parsed], partitions: Sequence[int]) -> None:
@@ -240,6 +274,11 @@ class _Batch:
         self._telling: asyncio.TimerHandle | None = None
         self._told: set[int] = set()
         self._begun = time.perf_counter()
+
+    @property
+    def size(self) -> int:
+        """How many operations it has."""
+        return len(self._parsed)
 
     @property
     def age_s(self) -> float:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 
 from becket.adapters.rpc.errors import StatusError, to_status
-from becket.adapters.rpc.operations import Request, parse, parse_batch
+from becket.adapters.rpc.operations import Parsed, Request, parse, parse_batch
 from becket.api.v1 import errors_pb2
 from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import key_value_pb2_grpc as rpc
 from becket.core.errors import BecketError, InvalidInputError
 from becket.core.limits import Limits
-from becket.storage.calls import Calls, Outcomes
+from becket.storage.calls import Calls, OnPart, OpenBatch, Outcomes
 from becket.storage.scans import Scans
 from becket.storage.traces import Traces
 
@@ -132,7 +132,9 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         finally:
             self._pipelines.discard(answers)
             reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            [ended] = await asyncio.gather(reading, return_exceptions=True)
+        if isinstance(ended, Exception):
+            raise ended
 
     async def _read_pipeline(
         self,
@@ -144,9 +146,12 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         try:
             async for request in requests:
                 await room.acquire()
-                task = asyncio.create_task(self._answer(request, answers))
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
+                pipe = _Pipe(request, answers, self._calls)
+                waiting = self._begin(request, pipe)
+                if waiting is not None:
+                    task = asyncio.create_task(waiting)
+                    under_way.add(task)
+                    task.add_done_callback(under_way.discard)
             if under_way:
                 await asyncio.wait(under_way)
         except asyncio.CancelledError:
@@ -156,40 +161,45 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         finally:
             answers.put_nowait(None)
 
-    async def _answer(
-        self, request: kv.PipelineRequest, answers: asyncio.Queue[kv.PipelineResponse | None]
-    ) -> None:
-        def tell(outcomes: Outcomes, *, more: bool = True) -> None:
-            results, stamps, places = outcomes
-            answers.put_nowait(
-                kv.PipelineResponse(
-                    batch_id=request.batch_id,
-                    results=results,
-                    stamps=stamps,
-                    ring_version=self._calls.ring_version,
-                    places=places,
-                    more=more,
-                )
-            )
+    def _begin(self, request: kv.PipelineRequest, pipe: _Pipe) -> Coroutine[Any, Any, None] | None:
+        """Answer what needs no waiting, as reads under a lease do; else return what will answer.
 
+        So they cost no task and no further turn of the loop.
+        """
         try:
             timeout_s = self._timeout_s(request)
             parsed = parse_batch(request.operations, self._limits)
-            on_part = tell if request.partial else None
-            with self._traces.batch(request.traceparent, len(parsed)) as trace:
+            if self._traces.is_sampled(request.traceparent):
+                return self._answer_traced(parsed, timeout_s, request.traceparent, pipe)
+            batch = self._calls.begin(parsed, timeout_s, on_part=pipe.on_part)
+        except BecketError as error:
+            pipe.refuse(error)
+            return None
+        if batch.left:
+            return self._answer(batch, timeout_s, pipe)
+        pipe.tell(self._calls.close(batch))
+        return None
+
+    async def _answer(self, batch: OpenBatch, timeout_s: float, pipe: _Pipe) -> None:
+        try:
+            outcomes = await self._calls.finish(batch, timeout_s)
+        except BecketError as error:
+            pipe.refuse(error)
+        else:
+            pipe.tell(outcomes)
+
+    async def _answer_traced(
+        self, parsed: list[Parsed], timeout_s: float, parent: str, pipe: _Pipe
+    ) -> None:
+        try:
+            with self._traces.batch(parent, len(parsed)) as trace:
                 outcomes = await self._calls.execute(
-                    parsed, timeout_s, trace=trace, on_part=on_part
+                    parsed, timeout_s, trace=trace, on_part=pipe.on_part
                 )
         except BecketError as error:
-            answers.put_nowait(
-                kv.PipelineResponse(
-                    batch_id=request.batch_id,
-                    status=to_status(error),
-                    ring_version=self._calls.ring_version,
-                )
-            )
+            pipe.refuse(error)
         else:
-            tell(outcomes, more=False)
+            pipe.tell(outcomes)
 
     def _timeout_s(self, request: kv.PipelineRequest) -> float:
         if not request.HasField("timeout"):
@@ -204,6 +214,52 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         for answers in self._pipelines:
             with contextlib.suppress(asyncio.QueueFull):
                 answers.put_nowait(None)
+
+
+class _Pipe:
+    """The way back of one batch of a pipeline."""
+
+    __slots__ = ("_answers", "_calls", "_id", "on_part")
+
+    def __init__(
+        self,
+        request: kv.PipelineRequest,
+        answers: asyncio.Queue[kv.PipelineResponse | None],
+        calls: Calls,
+    ) -> None:
+        self._id = request.batch_id
+        self._answers = answers
+        self._calls = calls
+        self.on_part: OnPart | None = self._tell_part if request.partial else None
+        """Takes results before the rest of the batch has its own, where the caller wants that."""
+
+    def tell(self, outcomes: Outcomes) -> None:
+        """All that was not told yet."""
+        self._put(outcomes, more=False)
+
+    def _tell_part(self, outcomes: Outcomes) -> None:
+        self._put(outcomes, more=True)
+
+    def _put(self, outcomes: Outcomes, *, more: bool) -> None:
+        results, stamps, places = outcomes
+        self._answers.put_nowait(
+            kv.PipelineResponse(
+                batch_id=self._id,
+                results=results,
+                stamps=stamps,
+                ring_version=self._calls.ring_version,
+                places=places,
+                more=more,
+            )
+        )
+
+    def refuse(self, error: BecketError) -> None:
+        """Nothing of it was done."""
+        self._answers.put_nowait(
+            kv.PipelineResponse(
+                batch_id=self._id, status=to_status(error), ring_version=self._calls.ring_version
+            )
+        )
 
 
 def _is_repeated(context: Context) -> bool:

@@ -26,6 +26,10 @@ class Traces:
         self._tracer = tracer
         self._commits = commits
 
+    def is_sampled(self, parent: str) -> bool:
+        """Whether ``batch`` would open a span."""
+        return sampled(context_of(parent) if parent else None)
+
     @contextmanager
     def batch(self, parent: str, operations: int) -> Iterator[str]:
         """A span around a batch; yields the ``traceparent`` for the peers, empty for none.

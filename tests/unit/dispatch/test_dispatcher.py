@@ -15,7 +15,7 @@ from becket.core.errors import (
     OverloadedError,
 )
 from tests.unit.dispatch.fakes import FakeMember, eventually, get, increment, put, write_of
-from tests.unit.dispatch.rig import error_of, rig
+from tests.unit.dispatch.rig import S, error_of, rig
 
 
 async def test_results_come_in_the_order_of_the_list() -> None:
@@ -197,3 +197,22 @@ async def test_closing_tells_what_is_known() -> None:
         assert isinstance(error_of(results[0]), OutcomeUnknownError)
         with pytest.raises(NotAppliedError):
             await r.run(get(b"k"))
+
+
+async def test_whom_an_answer_wakes_goes_with_the_next_batch() -> None:
+    async with rig(1) as r:
+        member = r.cluster.members["disk-0"]
+        member.hold()
+
+        async def twice(key: bytes) -> None:
+            for _ in range(2):
+                await r.dispatcher.run([get(key)], 5 * S)
+
+        first = [asyncio.create_task(twice(b"a%d" % i)) for i in range(4)]
+        await eventually(lambda: member.batches)
+        later = [asyncio.create_task(twice(b"b%d" % i)) for i in range(4)]
+        await eventually(lambda: r.dispatcher.pending == 8)
+        await asyncio.sleep(0)
+        member.release()
+        await asyncio.gather(*first, *later)
+        assert [len(batch.operations) for batch in member.batches] == [4, 8, 4]

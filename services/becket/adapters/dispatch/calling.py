@@ -434,6 +434,8 @@ class Calling:
             self.ticket.cancel()
             self.ticket = None
         self._calls.on_end(self)
+        for part in self.parts:
+            part.calling = None  # Two that hold each other would wait for the collector.
 
 
 def _speaks_for_itself(told: Told) -> bool:

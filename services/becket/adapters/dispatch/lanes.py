@@ -97,6 +97,8 @@ class Lane:
         self._down_us = 0
         """Since when it is down."""
         self._is_doubted = False
+        self._is_shared = False
+        """Whether the last batch was that of several callers."""
         self._backoff_us = 0
         self._closed = False
 
@@ -123,7 +125,7 @@ class Lane:
     def is_full(self) -> bool:
         """Whether a parcel put now would have to wait for an answer to another."""
         in_flight, settings = self._in_flight, self._settings
-        if len(in_flight) < settings.window:
+        if not in_flight:
             return False
         if len(in_flight) >= settings.window_most:
             return True
@@ -131,8 +133,11 @@ class Lane:
         # them: their batch has been answered in part, or not at all for longer than usual.
         usual_us = max(settings.stalled_us, 3 * self.latency.mean_us)
         since_us = self._clock.now_us() - usual_us
-        young = sum(b.results is None and b.sent_us > since_us for b in in_flight.values())
-        return young >= settings.window
+        young = [b for b in in_flight.values() if b.results is None and b.sent_us > since_us]
+        if len(young) >= settings.window:
+            return True
+        # A message beside one under way has to be worth it; one of a lone caller holds up nobody.
+        return bool(young) and self._queued_operations < 2 * (young[-1].count - 1)
 
     def look(self) -> None:
         """Time has passed: send what waits, if a batch in flight has turned out to be stalled."""
@@ -294,6 +299,14 @@ class Lane:
     async def _write(self, call: PipelineCall, reader: asyncio.Task[bool]) -> None:
         while not reader.done() and not self._closed:
             while self._queue and not self.is_full:
+                if self._is_shared:
+                    # Whom the last answer has woken asks again within two turns: let it join.
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                    if reader.done():
+                        return
+                    if not self._queue or self.is_full:
+                        break
                 request = self._assemble()
                 try:
                     await call.write(request)
@@ -364,6 +377,7 @@ class Lane:
             return
         if not response.more:
             del self._in_flight[response.batch_id]
+            self._is_shared = len(batch.parcels) > 1
         if batch.results is None:
             now_us = self._clock.now_us()
             self.latency.note(now_us - batch.sent_us, now_us)

@@ -40,10 +40,10 @@ class Reading(Parcel):
     """
 
     __slots__ = (
+        "_family",
         "asked",
         "attempts",
         "blind",
-        "family",
         "fill",
         "last",
         "partition",
@@ -63,8 +63,8 @@ class Reading(Parcel):
         self.partition = partition
         self.places: list[int] = []
         self.way: Way | None = None
-        self.family: list[Reading] = [self]
-        """This attempt and those beside it, the oldest first; one list for all of them."""
+        # None while it is alone: a list that holds its owner would wait for the collector.
+        self._family: list[Reading] | None = None
         self.asked = False
         self.attempts = 0
         self.blind = 0
@@ -82,6 +82,22 @@ class Reading(Parcel):
         self.operations.append(operation)
         self.keys.append(key)
         self.size += OPERATION_BYTES + len(key)
+
+    @property
+    def family(self) -> list[Reading]:
+        """This attempt and those beside it, the oldest first."""
+        return self._family if self._family is not None else [self]
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether there have been other attempts beside this one."""
+        return self._family is not None
+
+    def join(self, other: Reading) -> None:
+        """Stand beside another attempt at the same reads; one list for all of them."""
+        family = other.family
+        other._family = self._family = family
+        family.append(self)
 
     @property
     def is_over(self) -> bool:
@@ -339,7 +355,7 @@ class Reads:
         family = [each for each in reading.family if each.is_open]
         if family[0] is not reading:
             return later_us
-        if len(reading.family) == 1:
+        if not reading.has_twins:
             slow_us = min(max(way.lane.latency.p95_us, settings.hedge_least_us), attempt_us)
             if age_us < slow_us:
                 return slow_us
@@ -397,8 +413,8 @@ class Reads:
             twin = twins.get(target.lane)
             if twin is None:
                 twin = twins[target.lane] = Reading(self, submission, partition)
-                twin.way, twin.tried, twin.family = target, reading.tried, reading.family
-                reading.family.append(twin)
+                twin.way, twin.tried = target, reading.tried
+                twin.join(reading)
             elif twin.partition != partition:
                 twin.partition = -1
             twin.add(place, operation, key)

@@ -21,7 +21,8 @@ class DispatchSettings:
     superseded_us: int = 50 * MS
     """How long an attempt may still be answered by a coordinator that is known to be deposed."""
     window: int = 2
-    """Batches in flight on one lane; more of them are smaller ones, and cost more together."""
+    """Batches in flight on one lane, one beside another only if twice as much waits: more of them
+    are smaller ones, and cost more together."""
     window_most: int = 16
     """As many may be in flight where older ones are held up by single operations in them."""
     stalled_us: int = 20 * MS

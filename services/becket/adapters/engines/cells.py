@@ -136,11 +136,18 @@ class EngineCells:
         batch: list[Change] = []
         recent, damage = self._recent, self.damage
         for write in writes:
-            batch += _changes(write)
+            # The two that every put of a client makes come first, without a list for each.
             if isinstance(write, PutCell):
-                recent.put(write.partition, write.key, write.cell)
-                damage.note_written(write.partition, write.key)
-            elif isinstance(write, DeleteCell):
+                partition, name, cell = write
+                batch.append(Put(_cells(partition) + name, CELL_BYTES.encode(cell)))
+                recent.put(partition, name, cell)
+                damage.note_written(partition, name)
+                continue
+            if isinstance(write, PutDigest):
+                batch.append(_put_digest(write))
+                continue
+            batch += _changes(write)
+            if isinstance(write, DeleteCell):
                 recent.drop(write.partition, write.key)
                 damage.note_written(write.partition, write.key)
             elif isinstance(write, ClearCells):
@@ -192,12 +199,12 @@ class RecentCells:
         self._bytes = 0
 
 
-def _changes(write: Write) -> list[Change]:
-    if isinstance(write, PutCell):
-        return [Put(_cells(write.partition) + write.key, CELL_BYTES.encode(write.cell))]
-    if isinstance(write, PutDigest):
-        key = _DIGEST + _BUCKET.pack(write.partition, write.bucket)
-        return [Put(key, write.digest.to_bytes(16, "little"))]
+def _put_digest(write: PutDigest) -> Put:
+    partition, bucket, digest = write
+    return Put(_DIGEST + _BUCKET.pack(partition, bucket), digest.to_bytes(16, "little"))
+
+
+def _changes(write: PutRecord | DeleteCell | ClearCells) -> list[Change]:
     if isinstance(write, PutRecord):
         return [Put(_PARTITION + _NUMBER.pack(write.partition), encode_partition(write.record))]
     if isinstance(write, DeleteCell):

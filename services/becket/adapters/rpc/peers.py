@@ -9,12 +9,15 @@ carried counts as lost, which is always safe (PROTOCOL R10).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from becket.adapters.cell_bytes import CELL_BYTES
 from becket.adapters.rpc.rings import (
+    MOST_EPOCHS,
     config_from_proto,
     config_to_proto,
     epoch_from_proto,
+    epoch_to_proto,
     version_from_proto,
 )
 from becket.api.v1 import replica_pb2 as pb
@@ -75,8 +78,14 @@ def _set_epoch(target: types_pb2.Epoch, epoch: Epoch) -> None:
 
 
 def _set_version(target: types_pb2.Version, version: Version) -> None:
-    _set_epoch(target.epoch, version[0])
+    target.epoch.CopyFrom(_epoch(version[0]))
     target.sequence = version[1]
+
+
+@lru_cache(MOST_EPOCHS)
+def _epoch(epoch: Epoch) -> types_pb2.Epoch:
+    """The epoch as protobuf, shared: it must be copied and not changed."""
+    return epoch_to_proto(epoch)
 
 
 def _set_cell(target: pb.Cell, cell: Cell) -> None:
@@ -86,7 +95,15 @@ def _set_cell(target: pb.Cell, cell: Cell) -> None:
 
 def _cell(message: pb.Cell) -> Cell:
     cell = CELL_BYTES.decode(message.content)
-    if cell.ver != version_from_proto(message.version):
+    (counter, disk, incarnation), seq = cell.ver
+    beside = message.version
+    epoch = beside.epoch
+    if (
+        seq != beside.sequence
+        or counter != epoch.counter
+        or disk != epoch.disk_id
+        or incarnation != epoch.incarnation
+    ):
         raise PeerMessageError("a cell's version is not the one beside it")
     return cell
 
@@ -96,12 +113,14 @@ def _cell(message: pb.Cell) -> Cell:
 
 def to_proto(message: Partitioned) -> pb.PeerMessage:
     """The message as an entry of an envelope."""
-    out = pb.PeerMessage(partition=message.partition)
-    _set_epoch(out.epoch, message.epoch)
-    if not isinstance(message, Release):
-        out.generation = message.gen
-        if not isinstance(message, HandOver):
-            out.id = message.id
+    epoch = _epoch(message.epoch)
+    if isinstance(message, Release):
+        out = pb.PeerMessage(partition=message.partition, epoch=epoch)
+    else:
+        number = 0 if isinstance(message, HandOver) else message.id
+        out = pb.PeerMessage(
+            partition=message.partition, generation=message.gen, epoch=epoch, id=number
+        )
     config = getattr(message, "config", None)
     if config is not None:
         out.config.CopyFrom(config_to_proto(message.partition, config))
@@ -152,9 +171,10 @@ def _fill_drop(out: pb.PeerMessage, message: Drop) -> None:
 
 
 def _fill_reply(out: pb.PeerMessage, message: Reply) -> None:
-    body = out.reply
-    body.status = int(message.status)  # type: ignore[assignment]
-    _set_version(body.floor, message.floor)
+    body, status = out.reply, message.status
+    body.status = int(status)  # type: ignore[assignment]
+    if message.floor is not ZERO:
+        _set_version(body.floor, message.floor)
     if message.cell is not None:
         _set_cell(body.cell, message.cell)
     for digest in message.digests:
@@ -162,10 +182,11 @@ def _fill_reply(out: pb.PeerMessage, message: Reply) -> None:
     for key, version in message.keys:
         item = body.keys.add(key=key)
         _set_version(item.version, version)
-    body.more = message.more
+    if message.more:
+        body.more = True
     if message.promised is not None:
         _set_epoch(body.promised, message.promised)
-    if message.status is Status.LEASE:
+    if status is Status.LEASE:
         body.wait_us = message.number
     elif message.number:
         body.repair = message.number
@@ -247,24 +268,32 @@ def _read_list_keys(entry: pb.PeerMessage) -> Message:
     return ListKeys(*_head(entry), config, buckets, after)
 
 
+_STATUSES = {int(status): status for status in Status}
+
+
 def _read_reply(entry: pb.PeerMessage) -> Message:
     body = entry.reply
-    try:
-        status = Status(body.status)
-    except ValueError as error:
-        raise PeerMessageError(f"a reply's status is {body.status}") from error
-    digests = tuple(int.from_bytes(d.sum, "big") if d.sum else None for d in body.digests)
+    status = _STATUSES.get(body.status)
+    if status is None:
+        raise PeerMessageError(f"a reply's status is {body.status}")
+    floor = version_from_proto(body.floor) if body.HasField("floor") else ZERO
+    number = body.wait_us if status is Status.LEASE else body.repair
+    # Nearly every reply is an OK to an Accept, with nothing in it that takes time to look for.
+    digests, keys = body.digests, body.keys
     return Reply(
-        *_head(entry),
+        entry.partition,
+        entry.generation,
+        epoch_from_proto(entry.epoch),
+        entry.id,
         status,
-        version_from_proto(body.floor) if body.HasField("floor") else ZERO,
-        cell=_cell(body.cell) if body.HasField("cell") else None,
-        digests=digests,
-        keys=tuple((item.key, version_from_proto(item.version)) for item in body.keys),
-        more=body.more,
-        config=config_from_proto(entry.config) if entry.HasField("config") else None,
-        promised=epoch_from_proto(body.promised) if body.HasField("promised") else None,
-        number=body.wait_us if status is Status.LEASE else body.repair,
+        floor,
+        _cell(body.cell) if body.HasField("cell") else None,
+        tuple(int.from_bytes(d.sum, "big") if d.sum else None for d in digests) if digests else (),
+        tuple((k.key, version_from_proto(k.version)) for k in keys) if keys else (),
+        body.more,
+        config_from_proto(entry.config) if entry.HasField("config") else None,
+        epoch_from_proto(body.promised) if body.HasField("promised") else None,
+        number,
     )
 
 

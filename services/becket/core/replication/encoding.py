@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from functools import lru_cache
 
 from becket.core.errors import EncodingError
 from becket.core.replication.cells import Cell, Record, Result, Verdict
@@ -27,6 +28,9 @@ _COUNT = struct.Struct("<H")
 _SIGNED = struct.Struct("<q")
 _TIME_COUNT = struct.Struct("<qH")
 _VERDICTS = {int(verdict): verdict for verdict in Verdict}
+
+MOST_EPOCHS = 4096
+"""Epochs remembered in either direction: about one a partition, so that nearly all are known."""
 
 _TOMBSTONE, _OWN_MOD, _EXPIRES, _FLOOR = 1, 2, 4, 8
 _HAS_VERSION, _HAS_VALUE = 1, 2
@@ -92,12 +96,20 @@ def _read_cell(data: bytes) -> Cell:
 
 
 def _read_version(data: bytes, at: int) -> tuple[Version, int]:
-    counter, incarnation, size = _EPOCH.unpack_from(data, at)
-    at += _EPOCH.size
-    disk = data[at : at + size].decode()
-    at += size
-    (seq,) = _SEQ.unpack_from(data, at)
-    return Version(Epoch(counter, disk, incarnation), seq), at + 8
+    # The size of the disk's name is the last byte of the head.
+    upto = at + _EPOCH.size + data[at + _EPOCH.size - 1]
+    epoch = _read_epoch(data[at:upto])
+    (seq,) = _SEQ.unpack_from(data, upto)
+    return Version(epoch, seq), upto + 8
+
+
+@lru_cache(MOST_EPOCHS)
+def _read_epoch(data: bytes) -> Epoch:
+    counter, incarnation, size = _EPOCH.unpack_from(data)
+    disk = data[_EPOCH.size :]
+    if len(disk) != size:
+        raise ValueError("ends within an epoch")
+    return Epoch(counter, disk.decode(), incarnation)
 
 
 def _read_record(data: bytes, at: int) -> tuple[Record, int]:
@@ -176,6 +188,7 @@ def _check_seal(data: bytes, field: str) -> None:
         raise EncodingError(field, "fails its checksum")
 
 
+@lru_cache(MOST_EPOCHS)
 def _epoch(epoch: Epoch) -> bytes:
     disk = epoch.disk.encode()
     return _EPOCH.pack(epoch.counter, epoch.incarnation, len(disk)) + disk

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from becket.adapters.rpc import rings
 from becket.api.v1 import types_pb2
@@ -90,3 +92,20 @@ def test_bytes_that_are_no_version(data: bytes) -> None:
 def test_configs_keep_their_order() -> None:
     config = Config(9, ("c", "a", "b"), None, (("c", 1), ("a", 5), ("b", 9)))
     assert rings.config_from_proto(rings.config_to_proto(4, config)) == config
+
+
+U64 = st.integers(0, 2**64 - 1)
+EPOCHS = st.builds(Epoch, U64, st.text(st.characters(codec="utf-8"), max_size=20), U64)
+VERSIONS = st.builds(Version, EPOCHS, U64)
+
+
+@given(VERSIONS)
+def test_the_bytes_by_hand_are_those_of_protobuf(version: Version) -> None:
+    written = rings.version_to_proto(version).SerializeToString(deterministic=True)
+    assert rings.version_to_bytes(version) == written
+
+
+@given(st.integers(0, 2**32 - 1), VERSIONS)
+def test_a_stamp_read_from_bytes_is_one_that_is_filled_in(partition: int, version: Version) -> None:
+    filled = types_pb2.Stamp(partition=partition, version=rings.version_to_proto(version))
+    assert rings.stamp_to_proto(partition, version) == filled

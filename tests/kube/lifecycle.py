@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from tests.kube import control_plane, images, nodes
@@ -27,6 +28,7 @@ from tests.kube.machine import (
     sh,
     stop,
     text_of,
+    until,
     why_not,
 )
 
@@ -68,10 +70,10 @@ def down() -> None:
         stop(f"{folder.name}-kubelet")
         _remove_containers(folder)
         stop(f"{folder.name}-containerd")
-        _remove_cgroups(folder.name)
+        until(f"{folder.name} is empty", partial(_remove_cgroups, folder.name), 10)
     for name in _DAEMONS:
         stop(name)
-    _remove_cgroups(CONTROL_PLANE)
+    until("the control plane is gone", partial(_remove_cgroups, CONTROL_PLANE), 10)
     for folder in (RUN, STATE):
         _unmount(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -90,11 +92,13 @@ def _remove_containers(folder: Path) -> None:
         sh(*ctr, "tasks", "delete", "-f", task, check=False, quiet=True)
 
 
-def _remove_cgroups(name: str) -> None:
+def _remove_cgroups(name: str) -> bool:
+    """Remove what is empty; whether all is. A process that was killed takes a moment to go."""
     for controller in CGROUPS.iterdir():
         for folder, _, _ in os.walk(controller / name, topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
+    return not any((controller / name).is_dir() for controller in CGROUPS.iterdir())
 
 
 def _unmount(below: Path) -> None:

@@ -6,6 +6,7 @@ program that starts it; its process id and its log are under ``RUN``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -83,6 +84,10 @@ def start(name: str, *command: object, group: str = CONTROL_PLANE) -> None:
     Without one each of its threads would weigh as much as all pods of a node together.
     """
     line = [str(part) for part in command]
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the listing's own is closed by now
+            if int(entry.name) > 2:
+                os.set_inheritable(int(entry.name), False)  # noqa: FBT003 - takes no keyword
     with (RUN / f"{name}.log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
         streams = [(nothing.fileno(), 0), (log.fileno(), 1), (log.fileno(), 2)]
         actions = [(os.POSIX_SPAWN_DUP2, given, wanted) for given, wanted in streams]

@@ -188,6 +188,9 @@ class Levelling:
         if self._defer:
             self._defer.clear()
             self._next_us = min(self._next_us, self._ctx.now_us + self._ctx.settings.sweep_us)
+        if any(self._lacking.values()):
+            # An ack missed since the digests were asked for: this comparison could not tell.
+            self._next_us = min(self._next_us, self._ctx.now_us + self._ctx.settings.sweep_us)
         if self._to_list:
             self._next_us = self._ctx.now_us
 

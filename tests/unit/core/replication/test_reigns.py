@@ -107,6 +107,23 @@ def test_r34_a_write_given_up_counts_as_lacking_wherever_it_was_not_acked() -> N
     assert not levelling.is_level("b")
 
 
+def test_r35_an_ack_missed_while_digests_are_compared_is_looked_into_soon() -> None:
+    stage = Stage(laggard_us=40_000, compare_us=60_000_000, calm_us=0)
+    stage.hold = lambda sender, _to, m: sender == "b" and type(m) is Reply and len(m.digests) > 1
+    name = stage.coordinator()
+    assert name == "a"
+    stage.wait(20)
+    assert stage.held, "b's digests are on their way"
+    stage.hold = lambda _s, to, m: to == "b" and isinstance(m, Accept)
+    stage.ask(name, put("v"))
+    stage.wait(80)
+    levelling = reign(stage, name).levelling
+    assert levelling.is_behind("b"), "its ack is missed"
+    stage.release_held()
+    stage.wait(2500)
+    assert not levelling.is_behind("b"), "long before the next comparison is due"
+
+
 # How it begins
 
 

@@ -391,9 +391,11 @@ async def test_a_sampled_call_is_traced_to_the_replicas(tmp_path: Path) -> None:
         trace_id = "0af7651916cd43dd8448eb211c80319c"
         metadata = (("traceparent", f"00-{trace_id}-b7ad6b7169203331-01"),)
         put = kv.PutRequest(key=b"k", value=b"v")
-        await cluster.stub_for(b"k").Put(put, metadata=metadata)
+        # What is parked, or sent before a link is there, goes out again later, as part of no trace.
+        async with asyncio.timeout(30):
+            while set(told) != set(NAMES) - {cluster.owner(b"k")}:
+                await cluster.stub_for(b"k").Put(put, metadata=metadata)
         await cluster.stub_for(b"k").Put(put)
-        assert set(told) == set(NAMES) - {cluster.owner(b"k")}
         assert {parent.split("-")[1] for parents in told.values() for parent in parents} == {
             trace_id
         }

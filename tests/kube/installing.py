@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.kube.images import base_image
 from tests.kube.machine import BIN, HERE, HOME, KUBE, PAUSE, VERSION, sh
 
 HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
@@ -43,6 +44,7 @@ def install() -> None:
         sh(*line, environment=_go_environment())
     if not (BIN / "pause.tar").exists():
         _build_pause_image()
+    base_image()
 
 
 def _go_environment() -> dict[str, str]:

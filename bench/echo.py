@@ -38,9 +38,10 @@ async def _stream(requests: AsyncIterator[bytes], _context: object) -> AsyncIter
         yield request
 
 
-async def _serve(port_file: Path) -> None:
+async def serve(handlers: grpc.GenericRpcHandler, port_file: Path) -> None:
+    """Serve on a free port, whose number goes to the file, until the process ends."""
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((_Handlers(),))
+    server.add_generic_rpc_handlers((handlers,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     port_file.write_text(str(port))  # noqa: ASYNC240 - nothing is served yet
@@ -175,4 +176,4 @@ class StreamEcho(_Echo):
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(Path(sys.argv[1])))
+    uvloop.run(serve(_Handlers(), Path(sys.argv[1])))

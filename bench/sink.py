@@ -16,11 +16,11 @@ from typing import Any
 import grpc
 import uvloop
 
+from bench.echo import READY_S, serve
 from bench.servers import Server, until
 
 TAKE = "/bench.Sink/Take"
 PIECE = 64 << 10
-READY_S = 15.0
 
 
 class _Handlers(grpc.GenericRpcHandler):
@@ -33,15 +33,6 @@ async def _take(requests: AsyncIterator[bytes], _context: object) -> bytes:
     async for request in requests:
         total += len(request)
     return str(total).encode()
-
-
-async def _serve(port_file: Path) -> None:
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((_Handlers(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    port_file.write_text(str(port))  # noqa: ASYNC240 - nothing is served yet
-    await server.wait_for_termination()
 
 
 async def stream_rate(folder: Path, seconds: float) -> float:
@@ -66,4 +57,4 @@ async def stream_rate(folder: Path, seconds: float) -> float:
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(Path(sys.argv[1])))
+    uvloop.run(serve(_Handlers(), Path(sys.argv[1])))

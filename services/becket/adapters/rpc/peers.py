@@ -13,7 +13,6 @@ from functools import lru_cache
 
 from becket.adapters.cell_bytes import CELL_BYTES
 from becket.adapters.rpc.rings import (
-    MOST_EPOCHS,
     config_from_proto,
     config_to_proto,
     epoch_from_proto,
@@ -24,6 +23,7 @@ from becket.api.v1 import replica_pb2 as pb
 from becket.api.v1 import types_pb2
 from becket.core.errors import BecketError, InvalidInputError
 from becket.core.replication.cells import Cell
+from becket.core.replication.encoding import MOST_EPOCHS
 from becket.core.replication.messages import (
     Accept,
     Check,

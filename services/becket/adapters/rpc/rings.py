@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from becket.api.v1 import types_pb2
 from becket.core.errors import InvalidRingError
+from becket.core.replication.encoding import MOST_EPOCHS
 from becket.core.replication.versions import ZERO, Epoch, Version
 from becket.core.ring.config import Config
 from becket.core.ring.members import Member, MemberState
@@ -26,10 +27,6 @@ _STATE_TO_PROTO = {
     MemberState.GONE: types_pb2.MEMBER_STATE_GONE,
 }
 _STATE_FROM_PROTO = {proto: state for state, proto in _STATE_TO_PROTO.items()}
-
-
-MOST_EPOCHS = 4096
-"""Epochs remembered as bytes: about one a partition, so that nearly all are known."""
 
 
 def epoch_to_proto(epoch: Epoch) -> types_pb2.Epoch:

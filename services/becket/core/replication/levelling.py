@@ -185,11 +185,9 @@ class Levelling:
         for disk, lacking in self._lacking.items():
             self._judge_member(compared.get(disk), own, lacking)
         self._deferred = {bucket: self._deferred.get(bucket, 0) + 1 for bucket in self._defer}
-        if self._defer:
+        if self._defer or any(self._lacking.values()):
+            # What moved, and an ack missed since the digests were asked for: they could not tell.
             self._defer.clear()
-            self._next_us = min(self._next_us, self._ctx.now_us + self._ctx.settings.sweep_us)
-        if any(self._lacking.values()):
-            # An ack missed since the digests were asked for: this comparison could not tell.
             self._next_us = min(self._next_us, self._ctx.now_us + self._ctx.settings.sweep_us)
         if self._to_list:
             self._next_us = self._ctx.now_us

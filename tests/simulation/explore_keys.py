@@ -178,7 +178,7 @@ class Keys:
 
     def _pair(self, x: Pair) -> Hashable:
         """A pair's cache is as good as its serial is the present one."""
-        ignored = self._ignored.get(Pair, frozenset()) | {"checked_serial"}
+        ignored = self._ignored.get(Pair, frozenset()) | {"checked_serial", "suspicion"}
         return (
             x.checked_serial == self._serial,
             *(self._walk(getattr(x, name)) for name in Pair.__slots__ if name not in ignored),

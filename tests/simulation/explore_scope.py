@@ -24,6 +24,7 @@ from tests.simulation.explore_shell import PARTITION, Life, Outputs, Shell
 STILL = Settings(
     # Nobody is silent until a hint says so, nobody waits for a turn, everything offered is due.
     suspicion_us=10**16,
+    suspicion_factor=1,
     stand_step_us=0,
     stand_unlevel_us=0,
     gossip_us=0,

@@ -55,9 +55,8 @@ class StorageSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.membership.lease_us != self.replication.lease_us:
-            raise InvalidInputError("membership.lease_us", "must equal replication.lease_us")
-        if self.membership.suspicion_us != self.replication.suspicion_us:
-            problem = "must equal replication.suspicion_us"
-            raise InvalidInputError("membership.suspicion_us", problem)
+        for name in ("lease_us", "suspicion_us", "suspicion_factor"):
+            if getattr(self.membership, name) != getattr(self.replication, name):
+                problem = f"must equal replication.{name}"
+                raise InvalidInputError(f"membership.{name}", problem)
         return self

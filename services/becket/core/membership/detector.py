@@ -17,6 +17,7 @@ from becket.core.membership.states import Health, Sign, change
 from becket.core.membership.watching import watchers_of
 from becket.core.replication.versions import Identity
 from becket.core.ring.config import Disk
+from becket.core.suspicion import SuspicionTime
 
 
 class Beat(NamedTuple):
@@ -65,9 +66,19 @@ class Outcome:
 class Peer:
     """What is known of one other member."""
 
-    __slots__ = ("health", "heard_us", "hinted", "incarnation", "number", "told", "watched")
+    __slots__ = (
+        "health",
+        "heard_us",
+        "hinted",
+        "incarnation",
+        "number",
+        "suspicion",
+        "told",
+        "watched",
+    )
 
-    def __init__(self, now_us: int) -> None:
+    def __init__(self, now_us: int, suspicion: SuspicionTime) -> None:
+        self.suspicion = suspicion
         self.incarnation = 0
         self.number = 0
         self.heard_us = now_us
@@ -105,9 +116,13 @@ class Detector:
         for disk in disks:
             if disk == self._own.disk:
                 continue
-            peers[disk] = self._peers.get(disk) or Peer(now_us)
+            peers[disk] = self._peers.get(disk) or self._new(now_us)
         self._peers = peers
         self._choose_watchers(now_us)
+
+    def _new(self, now_us: int) -> Peer:
+        settings = self._settings
+        return Peer(now_us, SuspicionTime(settings.suspicion_us, settings.suspicion_factor))
 
     def _choose_watchers(self, heard_us: int) -> None:
         """Who watches whom, as far as this member knows who is silent.
@@ -194,6 +209,8 @@ class Detector:
             peer.number,
         ):
             return
+        if peer.watched and peer.incarnation == beat.sender.incarnation:
+            peer.suspicion.heard(self._now_us - peer.heard_us, self._now_us)
         peer.incarnation, peer.number = beat.sender.incarnation, beat.number
         peer.heard_us = self._now_us
         peer.hinted = False
@@ -205,7 +222,7 @@ class Detector:
     def _look(self, disk: Disk, peer: Peer) -> None:
         silent_us = self._now_us - peer.heard_us
         settings = self._settings
-        limit_us = settings.suspicion_us
+        limit_us = peer.suspicion.us
         if peer.hinted:
             limit_us = settings.hinted_beats * settings.beat_us
         if peer.health is Health.ALIVE and peer.watched and silent_us >= limit_us:

@@ -21,6 +21,8 @@ class MembershipSettings:
     lease_us: int = 400 * MS
     """A process that stood still for longer has no right to call others silent (R11a)."""
     suspicion_us: int = 400 * MS
+    suspicion_factor: int = 2
+    """So many times ``suspicion_us`` at most, for a peer whose beats come late."""
     dead_us: int = 10 * SECOND
     """A suspect that stays silent for so long counts as dead: it is shown so, no more."""
     mesh_members: int = 12
@@ -49,7 +51,9 @@ class MembershipSettings:
         require(2 * self.beat_us < self.suspicion_us, "suspicion_us", "must be over two beats")
         require(self.beat_us < self.lease_us, "lease_us", "must be over beat_us")
         require(self.lease_us <= self.suspicion_us, "suspicion_us", "must not be under lease_us")
-        require(self.suspicion_us < self.dead_us, "dead_us", "must be over suspicion_us")
+        require(self.suspicion_factor >= 1, "suspicion_factor", "must be at least 1")
+        longest_us = self.suspicion_factor * self.suspicion_us
+        require(longest_us < self.dead_us, "dead_us", "must be over suspicion_factor suspicions")
         require(1 <= self.watchers < self.mesh_members, "watchers", "must be in 1..mesh_members-1")
         require(1 <= self.rumours <= self.watchers, "rumours", "must be in 1..watchers")
         hinted_us = self.hinted_beats * self.beat_us

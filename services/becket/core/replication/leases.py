@@ -17,6 +17,7 @@ import mmh3
 from becket.core.replication.messages import Claim
 from becket.core.replication.versions import Epoch
 from becket.core.ring.config import Disk
+from becket.core.suspicion import SuspicionTime
 
 Covered = tuple[tuple[int, int, Epoch], ...]
 
@@ -56,10 +57,12 @@ class Pair:
         "replied_us",
         "send_list",
         "sent",
+        "suspicion",
     )
 
-    def __init__(self, peer: Disk) -> None:
+    def __init__(self, peer: Disk, suspicion: SuspicionTime) -> None:
         self.peer = peer
+        self.suspicion = suspicion
         # As grantor: what the peer claims, and until when it may read alone.
         self.incarnation = 0
         self.claim_id = 0
@@ -100,6 +103,8 @@ class Pair:
             self.digest = -1
             self.covered = ()
             self.matched = frozenset()
+        else:
+            self.suspicion.heard(now_us - self.heard_us, now_us)
         self.heard_us = now_us
         return True
 

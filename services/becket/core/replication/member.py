@@ -167,8 +167,8 @@ class Member:
     def suspect(self, clocks: tuple[int, int], peer: Identity) -> None:
         """Take a hint from failure detection that this process of a peer is gone."""
         self._enter(clocks)
-        ago = self._ctx.now_us - self._settings.suspicion_us
         pair = self.replica.pair(peer.disk)
+        ago = self._ctx.now_us - pair.suspicion.us
         if pair.incarnation <= peer.incarnation:
             pair.heard_us = min(pair.heard_us, ago)
         for part in self.replica.parts.values():

@@ -106,7 +106,7 @@ class Replica:
         """The dealings with one peer."""
         pair = self.pairs.get(peer)
         if pair is None:
-            pair = self.pairs[peer] = Pair(peer)
+            pair = self.pairs[peer] = Pair(peer, self._settings.suspicion_time())
         return pair
 
     def scrub(self) -> None:

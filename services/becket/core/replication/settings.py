@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from becket.core.errors import require
+from becket.core.suspicion import SuspicionTime
 
 MS = 1000
 
@@ -28,6 +29,8 @@ class Settings:
     """Rho: bound of the clock rate's error against real time, on both sides."""
     quarantine_us: int = 1000 * MS
     suspicion_us: int = 400 * MS
+    suspicion_factor: int = 2
+    """So many times ``suspicion_us`` at most, for a peer whose claims come late."""
     stand_step_us: int = 40 * MS
     """Replica number k of a partition's order stands k steps later than the first."""
     stand_unlevel_us: int = 300 * MS
@@ -84,6 +87,7 @@ class Settings:
         require(0 < self.lease_us <= 1_000_000, "lease_us", "must be within 1 s (R22)")
         require(self.lease_us <= self.quarantine_us, "quarantine_us", "must not be under lease_us")
         require(self.lease_us <= self.suspicion_us, "suspicion_us", "must not be under lease_us")
+        require(self.suspicion_factor >= 1, "suspicion_factor", "must be at least 1")
         require(self.claim_us < self.lease_us, "claim_us", "must be under lease_us")
         require(0 <= self.clock_rate_error < 0.5, "clock_rate_error", "must be in [0, 0.5)")
         require(self.drain_us < self.park_us, "park_us", "must be over drain_us")
@@ -103,6 +107,10 @@ class Settings:
             "fold_limit",
         ):
             require(getattr(self, name) > 0, name, "must be positive")
+
+    def suspicion_time(self) -> SuspicionTime:
+        """That of a peer of which nothing is known."""
+        return SuspicionTime(self.suspicion_us, self.suspicion_factor)
 
     def lease_until(self, sent_us: int) -> int:
         """When a lease that was asked for at ``sent_us`` ends for its owner (R23)."""

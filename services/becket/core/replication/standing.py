@@ -58,9 +58,11 @@ class Standing:
             return part.touched_us + ctx.settings.park_us
         heard_us = part.touched_us
         pair = ctx.replica.pairs.get(promised.disk)
-        if pair is not None and part.number in pair.matched:
+        if pair is None:
+            return heard_us + ctx.settings.suspicion_us
+        if part.number in pair.matched:
             heard_us = max(heard_us, pair.heard_us)
-        return heard_us + ctx.settings.suspicion_us
+        return heard_us + pair.suspicion.us
 
     def _delay_us(self, part: Part, config: Config) -> int:
         """R11: who stands later than whom; the spread keeps candidates from meeting."""

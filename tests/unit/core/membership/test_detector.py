@@ -97,6 +97,38 @@ def test_a_suspect_that_beats_again_is_alive_for_all(size: int) -> None:
     assert set(hall.seen_by("d1").values()) == {Health.ALIVE}
 
 
+def test_a_member_whose_beats_come_late_is_suspected_later_and_a_killed_one_is_not() -> None:
+    hall = Hall(3)
+    hall.wait(500)
+    hall.down.add("d1")
+    hall.wait(520)
+    assert set(hall.seen_by("d1").values()) == {Health.SUSPECT}
+    hall.down.clear()
+    hall.wait(1000)
+    hall.down.add("d1")
+    hall.wait(600)
+    assert set(hall.seen_by("d1").values()) == {Health.ALIVE}, "it was late before"
+    hall.detectors["d0"].hint(hall.now_us, "d1")
+    hall.wait(20)
+    assert hall.seen_by("d1") == {"d0": Health.SUSPECT, "d2": Health.ALIVE}
+    hall.wait(240)
+    assert set(hall.seen_by("d1").values()) == {Health.SUSPECT}
+
+
+def test_a_new_process_is_not_blamed_for_how_long_the_one_before_was_gone() -> None:
+    hall = Hall(3)
+    hall.wait(500)
+    hall.down.add("d1")
+    hall.wait(700)
+    hall.detectors["d1"] = Detector(SETTINGS, Identity("d1", 2), hall.now_us)
+    hall.detectors["d1"].set_members(hall.now_us, hall.names)
+    hall.down.clear()
+    hall.wait(300)
+    hall.down.add("d1")
+    hall.wait(520)
+    assert set(hall.seen_by("d1").values()) == {Health.SUSPECT}
+
+
 def test_long_silence_is_death_and_a_new_process_ends_it() -> None:
     hall = Hall(3)
     hall.wait(300)
@@ -228,6 +260,8 @@ def test_who_is_no_member_is_dead_and_says_nothing() -> None:
         {"lease_us": 100 * MS},
         {"lease_us": 500 * MS},
         {"dead_us": 400 * MS},
+        {"suspicion_factor": 0},
+        {"suspicion_factor": 25, "dead_us": 10_000 * MS},
         {"watchers": 12},
         {"rumours": 6},
         {"hinted_beats": 4},

@@ -167,7 +167,7 @@ def test_recovered_gathers_what_an_engine_yields() -> None:
 
 
 def test_r22_a_grant_is_never_shortened() -> None:
-    pair = Pair("a")
+    pair = Pair("a", Settings().suspicion_time())
     pair.hear(1, 1, 0)
     pair.grant(1000, 0)
     pair.grant(0, 10)
@@ -176,14 +176,14 @@ def test_r22_a_grant_is_never_shortened() -> None:
 
 
 def test_a_process_that_was_replaced_is_not_heard() -> None:
-    pair = Pair("a")
+    pair = Pair("a", Settings().suspicion_time())
     assert pair.hear(2, 7, 0)
     assert not pair.hear(1, 8, 5)
     assert pair.heard_us == 0
 
 
 def test_a_claim_older_than_one_that_was_heard_is_no_news() -> None:
-    pair = Pair("a")
+    pair = Pair("a", Settings().suspicion_time())
     assert pair.hear(1, 7, 0)
     assert not pair.hear(1, 7, 5)
     assert not pair.hear(1, 6, 5)
@@ -191,9 +191,20 @@ def test_a_claim_older_than_one_that_was_heard_is_no_news() -> None:
     assert pair.hear(1, 8, 5)
 
 
+def test_a_peer_whose_claims_come_late_is_waited_for_and_its_next_process_is_not_blamed() -> None:
+    pair = Pair("a", Settings().suspicion_time())
+    pair.hear(1, 1, 0)
+    pair.hear(1, 2, 500 * MS)
+    assert pair.suspicion.us == 750 * MS
+    pair = Pair("a", Settings().suspicion_time())
+    pair.hear(1, 1, 0)
+    pair.hear(2, 2, 500 * MS)
+    assert pair.suspicion.us == 400 * MS
+
+
 def test_a_claim_whose_digest_is_unknown_must_be_told_in_full() -> None:
     covered = ((0, 1, E1),)
-    pair = Pair("a")
+    pair = Pair("a", Settings().suspicion_time())
     short = Claim(1, digest_of(covered), None, 0, 0, bounded=False)
     assert not pair.learn(short)
     assert pair.learn(short._replace(covered=covered))
@@ -202,7 +213,7 @@ def test_a_claim_whose_digest_is_unknown_must_be_told_in_full() -> None:
 
 
 def test_r23_a_grant_counts_from_its_request_and_only_for_what_was_granted() -> None:
-    pair = Pair("a")
+    pair = Pair("a", Settings().suspicion_time())
     covered = ((0, 1, E1), (1, 1, E1))
     pair.note_granted(SentClaim(100, 400, 490, covered, 0), (1,))
     assert pair.grants(0, 1, E1, 489)
@@ -214,7 +225,7 @@ def test_r23_a_grant_counts_from_its_request_and_only_for_what_was_granted() -> 
 
 
 def test_claims_waited_for_are_bounded() -> None:
-    pair = Pair("a")
+    pair = Pair("a", Settings().suspicion_time())
     for number in range(9):
         pair.note_sent(number, SentClaim(0, 0, 0, (), 0))
     assert sorted(pair.sent) == [5, 6, 7, 8]

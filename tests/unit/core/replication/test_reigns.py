@@ -154,6 +154,24 @@ def test_r11_silence_is_counted_from_the_last_sign_of_the_coordinator() -> None:
     assert standing.silent_wait_us(seat) <= 0
 
 
+def test_r11_a_coordinator_whose_claims_came_late_may_be_silent_for_longer() -> None:
+    stage = Stage()
+    stage.coordinator()
+    stage.wait(500)
+    member = stage.members["c"]
+    standing, seat = member._standing, member.seats[0]
+    stage.cut("a")
+    stage.wait(380)
+    stage.heal()
+    stage.wait(500)
+    assert stage.reigning() == ["a"]
+    stage.cut("a")
+    stage.wait(420)
+    assert standing.silent_wait_us(seat) > 0
+    member.suspect(stage.clocks(), Identity("a", 1))
+    assert standing.silent_wait_us(seat) <= 0, "a hint is still believed at once"
+
+
 def test_a_hint_that_a_process_is_gone_saves_waiting_but_needs_a_quorum() -> None:
     stage = Stage()
     stage.coordinator()

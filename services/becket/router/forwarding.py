@@ -2,23 +2,29 @@
 
 Owns the forwarding of one service to whoever serves it. Must not read what it forwards. A status
 comes back as it was given, details and all. Where nobody can be reached the caller is told
-UNAVAILABLE; a call is tried at the next address only where the one before could not be reached.
+UNAVAILABLE; a call is tried at the next address only where the one before could not be reached, or
+refused it without having done anything: a supervisor that cannot read who leads says so. Behind the
+one address of a Kubernetes Service there are others, which a new connection may lead to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
 from becket.adapters.dispatch.channel_pool import ChannelPool
 from becket.adapters.interception import Call, Context, Handler
-from becket.core.errors import RetryLaterError
+from becket.adapters.rpc.errors import from_rpc_error
+from becket.core.errors import NotAppliedError, RetryLaterError
 
 Unary = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 Streaming = grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
 _DETAILS = "grpc-status-details-bin"
+
+CONNECTIONS = 3
+"""So many connections to one address may refuse a call before the next address is tried."""
 
 
 class Forwarder(grpc.GenericRpcHandler):
@@ -51,22 +57,24 @@ class Forwarder(grpc.GenericRpcHandler):
 
     def _unary(self, path: str) -> Call:
         async def forward(request: bytes, context: Context) -> bytes:
-            for address in self._addresses():
+            tries = self._tries()
+            for address in tries:
                 call: Unary = self._pool.get(address).unary_unary(path)
                 try:
                     answer: bytes = await call(request, timeout=context.time_remaining())
                 except grpc.aio.AioRpcError as error:
-                    if not _is_unreachable(error):
+                    if not tries.goes_on_after(error):
                         await _pass_on(error, context)
                 else:
                     return answer
-            raise self._nobody()
+            return await self._end(tries, context)
 
         return forward
 
     def _streaming(self, path: str) -> Call:
         async def forward(request: bytes, context: Context) -> None:
-            for address in self._addresses():
+            tries = self._tries()
+            for address in tries:
                 call: Streaming = self._pool.get(address).unary_stream(path)
                 responses = call(request, timeout=context.time_remaining())
                 begun = False
@@ -75,18 +83,52 @@ class Forwarder(grpc.GenericRpcHandler):
                         begun = True
                         await context.write(response)
                 except grpc.aio.AioRpcError as error:
-                    if begun or not _is_unreachable(error):
+                    if begun or not tries.goes_on_after(error):
                         await _pass_on(error, context)
                 else:
                     return
                 finally:
                     responses.cancel()
-            raise self._nobody()
+            await self._end(tries, context)
 
         return forward
 
-    def _nobody(self) -> RetryLaterError:
-        return RetryLaterError(f"{self._name}: nobody who serves it can be reached", after_ms=500)
+    def _tries(self) -> _Tries:
+        return _Tries(self._pool, self._addresses())
+
+    async def _end(self, tries: _Tries, context: Context) -> bytes:
+        """Tell the caller of the last refusal, or that nobody was there to refuse."""
+        if tries.refusal is not None:
+            await _pass_on(tries.refusal, context)
+        raise RetryLaterError(f"{self._name}: nobody who serves it can be reached", after_ms=500)
+
+
+class _Tries:
+    """The addresses that a call is tried at, in order; one that refuses it, on new connections."""
+
+    def __init__(self, pool: ChannelPool, addresses: Sequence[str]) -> None:
+        self.refusal: grpc.aio.AioRpcError | None = None
+        self._pool = pool
+        self._addresses = addresses
+        self._refused = False
+
+    def __iter__(self) -> Iterator[str]:
+        for address in self._addresses:
+            for _ in range(CONNECTIONS):
+                self._refused = False
+                yield address
+                if not self._refused:
+                    break
+                self._pool.forget(address)
+
+    def goes_on_after(self, error: grpc.aio.AioRpcError) -> bool:
+        """Whether the call may be made again after this: nothing was done."""
+        if _is_unreachable(error):
+            return True
+        self._refused = isinstance(from_rpc_error(error), NotAppliedError)
+        if self._refused:
+            self.refusal = error
+        return self._refused
 
 
 def _is_unreachable(error: grpc.aio.AioRpcError) -> bool:

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from becket.adapters.rpc.channels import open_channel
 from becket.api.v1 import supervisor_pb2 as pb
 from becket.api.v1 import supervisor_pb2_grpc as rpc
-from becket.core.errors import RetryLaterError
+from becket.core.errors import NotAppliedError, RetryLaterError
 from becket.ports.leadership import Leader
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -67,7 +67,7 @@ class LedServicer:
                 forward: Any = getattr(stub, name)
                 left_s = context.time_remaining()
                 answer: Message = await forward(request, timeout=left_s, metadata=_mark())
-            except RetryLaterError:
+            except NotAppliedError:
                 if name in LOCAL:
                     return await own(request, context)
                 raise
@@ -103,13 +103,13 @@ class LedServicer:
     def _reach(self, context: Context) -> grpc.aio.Channel:
         """A channel to the leader.
 
-        :raises RetryLaterError: none is known to lead, or it is said to be this process.
+        :raises NotAppliedError: none is known to lead, or it is said to be this process.
         """
         leader = self._leader()
         if any(key == FORWARDED for key, _ in context.invocation_metadata() or ()):
-            raise RetryLaterError("the lead is changing hands", after_ms=RETRY_MS)
+            raise NotAppliedError("the lead is changing hands", after_ms=RETRY_MS)
         if leader is None or not leader.address:
-            raise RetryLaterError("no supervisor is known to lead", after_ms=RETRY_MS)
+            raise NotAppliedError("no supervisor is known to lead", after_ms=RETRY_MS)
         if self._channel is None or leader.address != self._address:
             # The old one is not closed under the calls that it carries; it goes with them.
             self._address, self._channel = leader.address, open_channel(leader.address)

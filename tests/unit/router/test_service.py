@@ -14,8 +14,9 @@ from becket.adapters.local.memory import MemoryTopology
 from becket.adapters.rpc.errors import from_rpc_error, to_status
 from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import ring_pb2, supervisor_pb2, supervisor_pb2_grpc
-from becket.core.errors import BecketError, NotFoundError, RetryLaterError
+from becket.core.errors import BecketError, NotAppliedError, NotFoundError, RetryLaterError
 from becket.ports.directory import Place
+from becket.router.forwarding import CONNECTIONS
 from becket.router.settings import RouterSettings
 from becket.runtime.settings import SettingsError, load_settings
 from tests.unit.dispatch.fakes import FakeCluster, eventually
@@ -90,10 +91,44 @@ class FakeSupervisor(supervisor_pb2_grpc.SupervisorServiceServicer):
 FakeSupervisor.__abstractmethods__ = frozenset()  # only three calls
 
 
+class Unknowing(FakeSupervisor):
+    """Stands for several behind one address: whoever answers the first connections cannot help."""
+
+    def __init__(self, unknowing: int) -> None:
+        self.unknowing = unknowing
+        self.peers: list[str] = []
+
+    async def DrainMember(  # noqa: N802
+        self, request: supervisor_pb2.DrainMemberRequest, context: Context
+    ) -> supervisor_pb2.DrainMemberResponse:
+        del request
+        self._ask(context)
+        if len(set(self.peers)) <= self.unknowing:
+            error = NotAppliedError("no supervisor is known to lead", after_ms=500)
+            await context.abort_with_status(rpc_status.to_status(to_status(error)))
+        return supervisor_pb2.DrainMemberResponse()
+
+    async def WatchEvents(  # noqa: N802
+        self, request: supervisor_pb2.WatchEventsRequest, context: Context
+    ) -> AsyncIterator[supervisor_pb2.WatchEventsResponse]:
+        self._ask(context)
+        if len(set(self.peers)) <= self.unknowing:
+            error = NotAppliedError("no supervisor is known to lead", after_ms=500)
+            await context.abort_with_status(rpc_status.to_status(to_status(error)))
+        async for response in super().WatchEvents(request, context):
+            yield response
+
+    def _ask(self, context: Context) -> None:
+        self.peers.append(context.peer())
+
+
+Unknowing.__abstractmethods__ = frozenset()
+
+
 @asynccontextmanager
-async def supervisor() -> AsyncIterator[str]:
+async def supervisor(servicer: FakeSupervisor | None = None) -> AsyncIterator[str]:
     server = grpc.aio.server()
-    servicer = FakeSupervisor()  # type: ignore[abstract]  # as above
+    servicer = servicer or FakeSupervisor()  # type: ignore[abstract]  # as above
     supervisor_pb2_grpc.add_SupervisorServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -117,6 +152,37 @@ async def test_calls_for_the_supervisor_are_passed_on() -> None:
             request = supervisor_pb2.WatchEventsRequest(after_number=6)
             numbers = [each.events[0].number async for each in stub.WatchEvents(request)]
             assert numbers == [7, 8, 9]
+
+
+@pytest.mark.parametrize("unknowing", [0, 1, 2])
+async def test_a_supervisor_that_knows_of_no_leader_is_passed_over(unknowing: int) -> None:
+    servicer = Unknowing(unknowing)  # type: ignore[abstract]  # as above
+    async with (
+        supervisor(servicer) as address,
+        router({}, None, {"supervisor-0": address}) as made,
+    ):
+        await made.supervisors.DrainMember(supervisor_pb2.DrainMemberRequest(name="x"), timeout=5)
+        assert len(set(servicer.peers)) == len(servicer.peers) == unknowing + 1
+        servicer.peers.clear()
+        request = supervisor_pb2.WatchEventsRequest()
+        stream = made.supervisors.WatchEvents(request, timeout=5)
+        assert [each.events[0].number async for each in stream] == [1, 2, 3]
+        assert len(set(servicer.peers)) == unknowing + 1
+
+
+async def test_where_none_knows_of_a_leader_the_caller_is_told_that_nothing_was_done() -> None:
+    servicer = Unknowing(100)  # type: ignore[abstract]  # as above
+    async with (
+        supervisor(servicer) as address,
+        router({}, None, {"supervisor-0": address}) as made,
+    ):
+        request = supervisor_pb2.DrainMemberRequest(name="x")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await made.supervisors.DrainMember(request, timeout=5)
+        error = from_rpc_error(caught.value)
+        assert isinstance(error, NotAppliedError)
+        assert error.after_ms == 500
+        assert len(servicer.peers) == CONNECTIONS
 
 
 async def test_without_a_supervisor_the_call_may_be_made_later() -> None:

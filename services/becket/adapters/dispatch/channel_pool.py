@@ -29,6 +29,10 @@ class ChannelPool:
             found = self._channels[address] = self._open_one(address)
         return found
 
+    def forget(self, address: str) -> None:
+        """Let the next call connect anew; the calls that are under way keep their channel."""
+        self._channels.pop(address, None)
+
     async def drop(self, address: str) -> None:
         """Close the channel to an address that nobody has any more."""
         found = self._channels.pop(address, None)

@@ -52,8 +52,7 @@ class MembershipSettings:
         require(self.beat_us < self.lease_us, "lease_us", "must be over beat_us")
         require(self.lease_us <= self.suspicion_us, "suspicion_us", "must not be under lease_us")
         require(self.suspicion_factor >= 1, "suspicion_factor", "must be at least 1")
-        longest_us = self.suspicion_factor * self.suspicion_us
-        require(longest_us < self.dead_us, "dead_us", "must be over suspicion_factor suspicions")
+        require(self.suspicion_us < self.dead_us, "dead_us", "must be over suspicion_us")
         require(1 <= self.watchers < self.mesh_members, "watchers", "must be in 1..mesh_members-1")
         require(1 <= self.rumours <= self.watchers, "rumours", "must be in 1..watchers")
         hinted_us = self.hinted_beats * self.beat_us

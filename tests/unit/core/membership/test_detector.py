@@ -261,7 +261,6 @@ def test_who_is_no_member_is_dead_and_says_nothing() -> None:
         {"lease_us": 500 * MS},
         {"dead_us": 400 * MS},
         {"suspicion_factor": 0},
-        {"suspicion_factor": 25, "dead_us": 10_000 * MS},
         {"watchers": 12},
         {"rumours": 6},
         {"hinted_beats": 4},

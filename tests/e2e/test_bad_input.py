@@ -19,7 +19,7 @@ DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
     [
         (("--set", "storage.replica=5"), "replica"),
         (("--set", "storage.replicas=2"), "replicas"),
-        (("--set", "persistence.size=2Gi"), "docs/operations.md"),
+        (("--set", "persistence.size=2Gi"), "grow each claim instead: kubectl"),
         (("--set", "tls.enabled=true"), "tls"),
     ],
     ids=["misspelt", "too few members", "another volume size", "what does not work yet"],

@@ -26,9 +26,11 @@ from becket.core.ring.ring import Ring
 from becket.ports.directory import LearningDirectory
 from becket.runtime.ring_service import RingServicer
 from becket.runtime.service import Runtime
+from becket.storage.addresses import Addresses
 from becket.storage.beats import Beats
 from becket.storage.calls import Calls, Space
 from becket.storage.commits import Commits
+from becket.storage.copy_pace import CopyPace
 from becket.storage.disk import Disk
 from becket.storage.hellos import Hellos
 from becket.storage.instruments import observe
@@ -75,6 +77,7 @@ class StorageService:
             settings.replication, identity, (disk.cells, disk.recovered), clocks.monotonic_us()
         )
         self._view = view
+        self._addresses = Addresses(view, directory)
         self.shell = Shell(member, disk.cells, commits)
         self._hellos = Hellos(identity)
         if settings.advertise:
@@ -82,7 +85,7 @@ class StorageService:
             directory.learn(settings.name, settings.advertise)
         self._keeper = RingKeeper(view, self.shell, self._hellos)
         self._beats = Beats(settings.membership, identity, view)
-        self._links = Links(self._hellos, self, self._beats, self._address_of)
+        self._links = Links(self._hellos, self, self._beats, self._addresses.of)
         self._calls = Calls(self.shell, view, self.space, answer_bytes=settings.limits.batch_bytes)
         scans = Scans(self.shell, view, disk.cells, self._calls, settings.limits)
         measure = LoadMeasure(self._calls, lambda: runtime.load.loop_wait_s)
@@ -96,6 +99,7 @@ class StorageService:
         )
         self.load = LoadReports(identity, self._calls, measure, settings.data_folder)
         runtime.load.shares = lambda: {"disk": self.load.disk_used()}
+        self._pace = CopyPace(settings.copying, self._calls.latencies)
         self._traces = Traces(runtime.tracer, commits)
         self._key_values = KeyValueServicer(
             self._calls,
@@ -160,7 +164,7 @@ class StorageService:
         try:
             due = loop.time()
             while not self._failure.done():
-                self.shell.tick()
+                self.shell.tick(self._pace.copies(clocks.monotonic_us()))
                 self._beats.tick()
                 due = max(due + tick_s, loop.time())
                 await asyncio.wait({self._failure}, timeout=due - loop.time())
@@ -218,29 +222,19 @@ class StorageService:
 
     def greeted(self, peer: Identity, hello: pb.Hello) -> None:
         """A peer has told of its ring and its address."""
-        ring = self._view.ring
-        if hello.address and ring is not None and peer.disk in ring.by_disk:
-            self._directory.learn(ring.name_of(peer.disk), hello.address)
-            self._view.note_address(peer.disk, hello.address)
+        if hello.address:
+            self._addresses.said(peer.disk, hello.address)
         self._links.redial(peer)
-        self._keeper.fetch(self._address_of(peer.disk), hello.ring_version)
-
-    def _address_of(self, disk: DiskId) -> str | None:
-        ring = self._view.ring
-        if ring is None or disk not in ring.by_disk:
-            return None
-        return self._directory.address_of(ring.name_of(disk))
+        self._keeper.fetch(self._addresses.of(peer.disk), hello.ring_version)
 
     def _on_ring(self, ring: Ring) -> None:
         disks = frozenset(ring.by_disk)
         own = self._disk.identity.disk
         self._hellos.forget_others(disks)
+        self._addresses.set_ring(ring)
         self._links.set_peers(disks - {own})
         self._beats.set_members(disks)
-        for member in ring.members:
-            address = self._directory.address_of(member.name)
-            if address is not None:
-                self._view.addresses[member.disk] = address
+        self._pace.set_ring(ring)
         self._reports.wake()
         if own in disks:
             self._runtime.health.set_ready(ready=True, reason=f"ring {ring.version}")

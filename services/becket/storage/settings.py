@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from becket.adapters.engines.rocks import RocksSettings
 from becket.core.errors import InvalidInputError
 from becket.core.membership.settings import MembershipSettings
+from becket.core.plans.throttle import ThrottleSettings
 from becket.core.replication.settings import Settings as ReplicationSettings
 from becket.runtime.settings import CHECKED, ServiceSettings
 
@@ -31,6 +32,13 @@ REPLICATION = ReplicationSettings(
     # Of each partition. A member makes up to 16 copies at once and takes in some thousand cells a
     # second: with more on the way each waits so long that it is sent again, and beats come late.
     copy_window=8,
+)
+
+COPYING = ThrottleSettings(
+    # Keys a tick here, not partitions: 5 a second at the least.
+    least_percent=20,
+    # Of one member, of which five may share what a client sends.
+    least_operations=20,
 )
 
 
@@ -52,6 +60,7 @@ class StorageSettings(ServiceSettings):
     rocks: Annotated[RocksSettings, CHECKED] = RocksSettings()
     replication: Annotated[ReplicationSettings, CHECKED] = REPLICATION
     membership: Annotated[MembershipSettings, CHECKED] = MembershipSettings()
+    copying: Annotated[ThrottleSettings, CHECKED] = COPYING
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -100,10 +100,10 @@ class Shell:
             self.member.suspect(clocks.both(), peer)
             self._carry_out()
 
-    def tick(self) -> None:
-        """Let time pass."""
+    def tick(self, copies: int | None = None) -> None:
+        """Let time pass; ``copies`` as in ``Member.tick``."""
         if not self.stopped:
-            self.member.tick(clocks.both())
+            self.member.tick(clocks.both(), copies)
             self._carry_out()
 
     def hand_over(self) -> int:

@@ -32,6 +32,8 @@ class Context:
         checked for want of a lease (R25)."""
         self.leaving = False
         """Whether this process is about to stop: it stands for nothing, peers hand it nothing."""
+        self.copies_left: int | None = None
+        """So many keys may yet be taken up for copying until the next tick; None: any number."""
         # A reply to an earlier process of this disk must not look like one to this process.
         self._last_id = replica.identity.incarnation << 32
 
@@ -39,6 +41,13 @@ class Context:
         """A number that this process has not used."""
         self._last_id += 1
         return self._last_id
+
+    def may_copy(self) -> bool:
+        """Whether one more key may be taken up for copying now; counts it."""
+        if self.copies_left is None:
+            return True
+        self.copies_left -= 1
+        return self.copies_left >= 0
 
     def send(self, to: Disk, message: Message) -> None:
         """Send what rests on nothing unsynced: requests, releases, hand-overs."""

@@ -98,7 +98,8 @@ class Copying:
         if self._feeding:
             return
         self._feeding = True
-        while self._waiting and len(self._active) < self._ctx.settings.copy_window:
+        window = self._ctx.settings.copy_window
+        while self._waiting and len(self._active) < window and self._ctx.may_copy():
             key = self._waiting.popleft()
             self._active.add(key)
             self._c.keys.add_task(key, Task(Chore.COPY, ZERO))

@@ -103,9 +103,13 @@ class Member:
                 self._reigns.offer(self._seat(number), config)
         self._leave()
 
-    def tick(self, clocks: tuple[int, int]) -> None:
-        """Let time pass; the shell calls this every 10 to 50 ms."""
+    def tick(self, clocks: tuple[int, int], copies: int | None = None) -> None:
+        """Let time pass; the shell calls this every 10 to 50 ms.
+
+        ``copies``: so many keys may be taken up for copying until the next tick; None: any number.
+        """
         self._enter(clocks)
+        self._ctx.copies_left = copies
         standing = self._standing
         for seat in list(self.seats.values()):
             # Nearly all seats at nearly all times: a follower whose coordinator is heard.

@@ -39,6 +39,8 @@ class Stage:
         """Every envelope that was sent, held or not; a test clears it when it likes."""
         self.answers: dict[int, Answer] = {}
         self.certificates: list[Certificate] = []
+        self.copies: int | None = None
+        """What each tick allows to be taken up for copying."""
         self._moving: list[Envelope] = []
         self._ids = 0
         for name in names:
@@ -69,7 +71,7 @@ class Stage:
         for _ in range(0, ms, step_ms):
             self.now_us += step_ms * MS
             for name in sorted(self.members):
-                self.members[name].tick(self.clocks())
+                self.members[name].tick(self.clocks(), self.copies)
                 self._take(name)
             self.settle()
 

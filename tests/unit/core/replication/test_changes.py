@@ -228,6 +228,25 @@ def test_r19_no_certificate_while_a_newcomer_lacks_the_floor() -> None:
     certify(stage, joint.gen)
 
 
+def test_copying_goes_no_faster_than_it_is_allowed_to() -> None:
+    stage = Stage("abcd", page_keys=4)
+    name = stage.coordinator()
+    for number in range(12):
+        stage.ask(name, put(str(number)), key=b"k%d" % number, session=f"s{number}")
+    stage.copies = 0
+    joint = stage.config.begin(("a", "b", "d"))
+    for member in "abcd":
+        stage.offer(member, joint)
+    stage.wait(2000)
+    assert cells(stage, "d") == {}
+    stage.copies = 1
+    for copied in range(1, 13):
+        stage.wait(20, step_ms=20)
+        assert len(cells(stage, "d")) <= copied
+    certify(stage, joint.gen)
+    assert cells(stage, "d") == cells(stage, name)
+
+
 def test_r14_in_joint_both_majorities_must_take_a_write() -> None:
     stage = Stage("abcdef")
     stage.ask(stage.coordinator(), put("v"))

@@ -34,7 +34,7 @@ class Commits:
         self._on_failure = on_failure
         self._durable = durable
         """False: what the operating system holds is enough (``durability: os``)."""
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sync")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sync")
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._applied = 0
         self._synced = 0
@@ -65,7 +65,7 @@ class Commits:
     def close(self) -> None:
         """Wait for the sync under way; nothing is released after that."""
         self._failed = True
-        self._thread.shutdown()
+        self._executor.shutdown()
 
     def _begin(self) -> None:
         if self._failed:
@@ -75,7 +75,7 @@ class Commits:
             self._end(mark, self._sync())
             return
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._thread, self._sync)
+        future = loop.run_in_executor(self._executor, self._sync)
         future.add_done_callback(lambda done: self._end(mark, done.result()))
 
     def _sync(self) -> EngineFailedError | None:

@@ -26,7 +26,7 @@ def neighbour(release: Installed) -> Iterator[Installed]:
     """Another release, which nobody uses."""
     installed = Installed(release.kube, release.image, release.runner)
     try:
-        installed.install("--set", f"commonLabels.{NEIGHBOUR}=true")
+        installed.install("--set-string", f"commonLabels.{NEIGHBOUR}=true")
         yield installed
     finally:
         installed.remove()

@@ -75,8 +75,8 @@ def test_without_a_default_class_the_volumes_wait_and_somebody_says_so(
         figures.tell(f"no default class: {' '.join(told.split())[:300]}")
     finally:
         kube.kubectl("annotate", "storageclass", "standard", f"{DEFAULT_CLASS}=true")
-    # A pod that could not be placed is looked at again after five minutes at the latest (that is the
-    # scheduler's own time: a class that becomes the default wakes it for none).
+    # The scheduler looks again at a pod that it could not place after five minutes at the latest;
+    # that a class became the default does not wake it.
     release.wait_whole(600)
 
 

@@ -3,17 +3,24 @@
 Owns a throttle of its own beside that of plans: the supervisor decides how many partitions are on
 the move, from reports that are seconds old; here it is decided how fast the keys of those that this
 member coordinates go, by what its own callers feel. The rule is the same (``core.plans.throttle``),
-its budget counts keys a tick. Must not measure or read clocks. Without callers there is no limit.
+its budget counts keys a tick. Must not measure or read clocks. Invariants: without callers there is
+no limit; while a disk that was given up still counts as a replica, copies are not slowed below what
+plans grant to those that restore.
 """
 
 from __future__ import annotations
 
 from becket.core.plans.throttle import Foreground, Steady, Throttle, ThrottleSettings
+from becket.core.ring.members import MemberState
 from becket.core.ring.ring import Ring
 from becket.storage.latencies import Latencies
 
 MOST = 64
 """Keys a tick, 1,600 a second: more than a member copies where nothing holds it up."""
+
+RESTORING = 4
+"""Keys a tick at the least while replicas are restored, 100 a second: another loss would be worse
+than what callers feel."""
 
 EVERY_US = 200_000
 """How often the callers' latency is looked at."""
@@ -27,13 +34,16 @@ class CopyPace:
         self._latencies = latencies
         self._steady = Steady(settings)
         self._throttle = Throttle(settings, MOST)
-        self._is_moving = False
+        self._is_moving = self._is_restoring = False
         self._look_us = 0
         self._credit = 0.0
 
     def set_ring(self, ring: Ring) -> None:
         """Partitions on the move, wherever they are, are felt everywhere."""
-        self._is_moving = any(config.is_joint for config in ring.configs)
+        joint = [config for config in ring.configs if config.is_joint]
+        gone = {member.disk for member in ring.members if member.state is MemberState.GONE}
+        self._is_moving = bool(joint)
+        self._is_restoring = any(not gone.isdisjoint(config.old) for config in joint)
 
     def copies(self, now_us: int) -> int | None:
         """So many keys may be taken up until this is asked again; None: any number."""
@@ -43,7 +53,8 @@ class CopyPace:
         if self._throttle.budget >= MOST:
             return None
         # Below one a tick the rest is kept for the next ones.
-        self._credit = self._credit % 1 + self._throttle.budget
+        least = RESTORING if self._is_restoring else 0
+        self._credit = self._credit % 1 + max(least, self._throttle.budget)
         return int(self._credit)
 
     def _look(self, now_us: int) -> None:

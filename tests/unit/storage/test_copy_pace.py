@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from becket.core.ring.config import first_config
-from becket.core.ring.members import Member
+from becket.core.ring.members import Member, MemberState
 from becket.core.ring.ring import Ring
-from becket.storage.copy_pace import CopyPace
+from becket.storage.copy_pace import RESTORING, CopyPace
 from becket.storage.latencies import Latencies
 from becket.storage.settings import COPYING
 
@@ -53,6 +53,16 @@ def test_copying_slows_down_to_its_least_while_callers_suffer_and_never_stops() 
     hand.pace.set_ring(MOVING)
     hand.wait(40, 50_000)
     assert 4 <= keys_a_second(hand.wait(10, 50_000)) <= 6
+
+
+def test_what_restores_replicas_is_not_slowed_as_far() -> None:
+    hand = Hand()
+    hand.pace.set_ring(STEADY)
+    hand.wait(10, 5_000)
+    gone = Member("a", "a", state=MemberState.GONE)
+    hand.pace.set_ring(replace(MOVING, members=(gone, MOVING.members[1])))
+    hand.wait(40, 50_000)
+    assert keys_a_second(hand.wait(10, 50_000)) == RESTORING * 1_000_000 / TICK_US
 
 
 def test_it_becomes_faster_while_callers_feel_nothing() -> None:

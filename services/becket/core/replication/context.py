@@ -46,8 +46,10 @@ class Context:
         """Whether one more key may be taken up for copying now; counts it."""
         if self.copies_left is None:
             return True
+        if not self.copies_left:
+            return False
         self.copies_left -= 1
-        return self.copies_left >= 0
+        return True
 
     def send(self, to: Disk, message: Message) -> None:
         """Send what rests on nothing unsynced: requests, releases, hand-overs."""

@@ -10,6 +10,7 @@ one address of a Kubernetes Service there are others, which a new connection may
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -17,11 +18,11 @@ from google.protobuf.descriptor import ServiceDescriptor
 from becket.adapters.dispatch.channel_pool import ChannelPool
 from becket.adapters.interception import Call, Context, Handler
 from becket.adapters.rpc.errors import from_rpc_error
+from becket.adapters.rpc.passing_on import is_unreachable, pass_on
 from becket.core.errors import NotAppliedError, RetryLaterError
 
 Unary = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 Streaming = grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
-_DETAILS = "grpc-status-details-bin"
 
 CONNECTIONS = 3
 """So many connections to one address may refuse a call before the next address is tried."""
@@ -64,7 +65,7 @@ class Forwarder(grpc.GenericRpcHandler):
                     answer: bytes = await call(request, timeout=context.time_remaining())
                 except grpc.aio.AioRpcError as error:
                     if not tries.goes_on_after(error):
-                        await _pass_on(error, context)
+                        await pass_on(error, context)
                 else:
                     return answer
             return await self._end(tries, context)
@@ -84,7 +85,7 @@ class Forwarder(grpc.GenericRpcHandler):
                         await context.write(response)
                 except grpc.aio.AioRpcError as error:
                     if begun or not tries.goes_on_after(error):
-                        await _pass_on(error, context)
+                        await pass_on(error, context)
                 else:
                     return
                 finally:
@@ -96,10 +97,10 @@ class Forwarder(grpc.GenericRpcHandler):
     def _tries(self) -> _Tries:
         return _Tries(self._pool, self._addresses())
 
-    async def _end(self, tries: _Tries, context: Context) -> bytes:
+    async def _end(self, tries: _Tries, context: Context) -> NoReturn:
         """Tell the caller of the last refusal, or that nobody was there to refuse."""
         if tries.refusal is not None:
-            await _pass_on(tries.refusal, context)
+            await pass_on(tries.refusal, context)
         raise RetryLaterError(f"{self._name}: nobody who serves it can be reached", after_ms=500)
 
 
@@ -123,23 +124,9 @@ class _Tries:
 
     def goes_on_after(self, error: grpc.aio.AioRpcError) -> bool:
         """Whether the call may be made again after this: nothing was done."""
-        if _is_unreachable(error):
+        if is_unreachable(error):
             return True
         self._refused = isinstance(from_rpc_error(error), NotAppliedError)
         if self._refused:
             self.refusal = error
         return self._refused
-
-
-def _is_unreachable(error: grpc.aio.AioRpcError) -> bool:
-    """Whether nobody answered: an answer of ours has details."""
-    trailing = error.trailing_metadata() or ()
-    return error.code() is grpc.StatusCode.UNAVAILABLE and not any(
-        key == _DETAILS for key, _ in trailing
-    )
-
-
-async def _pass_on(error: grpc.aio.AioRpcError, context: Context) -> None:
-    trailing = error.trailing_metadata() or ()
-    details = tuple((key, value) for key, value in trailing if key == _DETAILS)
-    await context.abort(error.code(), error.details() or "", details)

@@ -8,12 +8,13 @@ status comes back as it was given, details and all; who leads is asked anew for 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import Message
 
 from becket.adapters.rpc.channels import open_channel
+from becket.adapters.rpc.passing_on import is_unreachable, pass_on
 from becket.api.v1 import supervisor_pb2 as pb
 from becket.api.v1 import supervisor_pb2_grpc as rpc
 from becket.core.errors import NotAppliedError, RetryLaterError
@@ -30,7 +31,6 @@ LOCAL = frozenset(("GetStatus", "ListMembers"))
 """What anybody may answer while none leads: what it sees, and says so."""
 
 RETRY_MS = 500
-_DETAILS = "grpc-status-details-bin"
 
 
 class LedServicer:
@@ -72,9 +72,9 @@ class LedServicer:
                     return await own(request, context)
                 raise
             except grpc.aio.AioRpcError as error:
-                if _is_unreachable(error) and name in LOCAL:
+                if is_unreachable(error) and name in LOCAL:
                     return await own(request, context)
-                return await _pass_on(error, context)
+                await _pass_on(error, context)
             return answer
 
         return call
@@ -126,19 +126,8 @@ def _mark() -> tuple[tuple[str, str], ...]:
     return ((FORWARDED, "1"),)
 
 
-def _is_unreachable(error: grpc.aio.AioRpcError) -> bool:
-    """Whether nobody answered: an answer of ours has details."""
-    trailing = error.trailing_metadata() or ()
-    return error.code() is grpc.StatusCode.UNAVAILABLE and not any(
-        key == _DETAILS for key, _ in trailing
-    )
-
-
-async def _pass_on(error: grpc.aio.AioRpcError, context: Context) -> Message:
-    if _is_unreachable(error):
+async def _pass_on(error: grpc.aio.AioRpcError, context: Context) -> NoReturn:
+    if is_unreachable(error):
         problem = f"the supervisor that leads cannot be reached: {error.details()}"
         raise RetryLaterError(problem, after_ms=RETRY_MS)
-    trailing = error.trailing_metadata() or ()
-    details = tuple((key, value) for key, value in trailing if key == _DETAILS)
-    await context.abort(error.code(), error.details() or "", details)
-    raise AssertionError("an aborted call goes on")
+    await pass_on(error, context)

@@ -102,24 +102,21 @@ class Unknowing(FakeSupervisor):
         self, request: supervisor_pb2.DrainMemberRequest, context: Context
     ) -> supervisor_pb2.DrainMemberResponse:
         del request
-        self._ask(context)
-        if len(set(self.peers)) <= self.unknowing:
-            error = NotAppliedError("no supervisor is known to lead", after_ms=500)
-            await context.abort_with_status(rpc_status.to_status(to_status(error)))
+        await self._consider(context)
         return supervisor_pb2.DrainMemberResponse()
 
     async def WatchEvents(  # noqa: N802
         self, request: supervisor_pb2.WatchEventsRequest, context: Context
     ) -> AsyncIterator[supervisor_pb2.WatchEventsResponse]:
-        self._ask(context)
-        if len(set(self.peers)) <= self.unknowing:
-            error = NotAppliedError("no supervisor is known to lead", after_ms=500)
-            await context.abort_with_status(rpc_status.to_status(to_status(error)))
+        await self._consider(context)
         async for response in super().WatchEvents(request, context):
             yield response
 
-    def _ask(self, context: Context) -> None:
+    async def _consider(self, context: Context) -> None:
         self.peers.append(context.peer())
+        if len(set(self.peers)) <= self.unknowing:
+            error = NotAppliedError("no supervisor is known to lead", after_ms=500)
+            await context.abort_with_status(rpc_status.to_status(to_status(error)))
 
 
 Unknowing.__abstractmethods__ = frozenset()

@@ -35,6 +35,15 @@ class Hand:
         return found
 
 
+def amid(ring: Ring) -> Hand:
+    """A change begins after ten seconds in which callers waited for 5 ms."""
+    hand = Hand()
+    hand.pace.set_ring(STEADY)
+    hand.wait(10, 5_000)
+    hand.pace.set_ring(ring)
+    return hand
+
+
 def keys_a_second(found: list[int | None]) -> float:
     assert None not in found
     return sum(each or 0 for each in found) / len(found) * 1_000_000 / TICK_US
@@ -47,29 +56,20 @@ def test_without_callers_there_is_no_limit() -> None:
 
 
 def test_copying_slows_down_to_its_least_while_callers_suffer_and_never_stops() -> None:
-    hand = Hand()
-    hand.pace.set_ring(STEADY)
-    hand.wait(10, 5_000)
-    hand.pace.set_ring(MOVING)
+    hand = amid(MOVING)
     hand.wait(40, 50_000)
     assert 4 <= keys_a_second(hand.wait(10, 50_000)) <= 6
 
 
 def test_what_restores_replicas_is_not_slowed_as_far() -> None:
-    hand = Hand()
-    hand.pace.set_ring(STEADY)
-    hand.wait(10, 5_000)
     gone = Member("a", "a", state=MemberState.GONE)
-    hand.pace.set_ring(replace(MOVING, members=(gone, MOVING.members[1])))
+    hand = amid(replace(MOVING, members=(gone, MOVING.members[1])))
     hand.wait(40, 50_000)
     assert keys_a_second(hand.wait(10, 50_000)) == RESTORING * 1_000_000 / TICK_US
 
 
 def test_it_becomes_faster_while_callers_feel_nothing() -> None:
-    hand = Hand()
-    hand.pace.set_ring(STEADY)
-    hand.wait(10, 5_000)
-    hand.pace.set_ring(MOVING)
+    hand = amid(MOVING)
     first = keys_a_second(hand.wait(2, 5_000))
     later = keys_a_second(hand.wait(2, 5_000))
     assert 0 < first < later
@@ -77,9 +77,6 @@ def test_it_becomes_faster_while_callers_feel_nothing() -> None:
 
 
 def test_what_others_felt_during_a_change_is_not_taken_for_steady() -> None:
-    hand = Hand()
-    hand.pace.set_ring(STEADY)
-    hand.wait(10, 5_000)
-    hand.pace.set_ring(MOVING)
+    hand = amid(MOVING)
     hand.wait(60, 50_000)
     assert keys_a_second(hand.wait(2, 50_000)) < 10

@@ -77,8 +77,8 @@ class Peer:
         "watched",
     )
 
-    def __init__(self, now_us: int, suspicion: SuspicionTime) -> None:
-        self.suspicion = suspicion
+    def __init__(self, now_us: int, settings: MembershipSettings) -> None:
+        self.suspicion = SuspicionTime(settings.suspicion_us, settings.suspicion_factor)
         self.incarnation = 0
         self.number = 0
         self.heard_us = now_us
@@ -116,13 +116,9 @@ class Detector:
         for disk in disks:
             if disk == self._own.disk:
                 continue
-            peers[disk] = self._peers.get(disk) or self._new(now_us)
+            peers[disk] = self._peers.get(disk) or Peer(now_us, self._settings)
         self._peers = peers
         self._choose_watchers(now_us)
-
-    def _new(self, now_us: int) -> Peer:
-        settings = self._settings
-        return Peer(now_us, SuspicionTime(settings.suspicion_us, settings.suspicion_factor))
 
     def _choose_watchers(self, heard_us: int) -> None:
         """Who watches whom, as far as this member knows who is silent.

@@ -22,6 +22,7 @@ from becket.core.replication.messages import (
     ClaimReply,
     Compare,
     CopyIn,
+    CopyKeys,
     Drop,
     HandOver,
     ListKeys,
@@ -49,7 +50,7 @@ Input = int | tuple[Any, ...]
 
 _READING = Check | Compare | ListKeys | ReadKey
 """Requests that change nothing but the promise."""
-_LATER = _READING | Accept | CopyIn | Drop | SetFloor
+_LATER = _READING | Accept | CopyIn | CopyKeys | Drop | SetFloor
 """Requests of a coordinator: they carry the config only where it may be news."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from becket.core.replication.cells import Answer, Attempt, Operation
-from becket.core.replication.messages import Accept, CopyIn, Message, Reply, Status
+from becket.core.replication.messages import Accept, CopyIn, CopyKeys, Message, Reply, Status
 from becket.core.replication.versions import Epoch, Version
 from becket.core.ring.config import Config
 from tests.simulation.explore_clients import client_of
@@ -81,6 +81,8 @@ def message_in_words(message: Message) -> str:
         text += f" {getattr(message, 'id', 0) % 2**32}"
     if isinstance(message, Accept | CopyIn):
         text += f" {_word(message.cell.ver)}={_value(message.cell.value)}"
+    if isinstance(message, CopyKeys):
+        text += "".join(f" {_word(cell.ver)}={_value(cell.value)}" for _, cell in message.cells)
     epoch = getattr(message, "epoch", None)
     gen = getattr(message, "gen", None)
     if epoch is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.simulation.mutation import Change, Mutant, core, shell
 
 _WRITE = "not in round_.acks or not c.config.quorum(round_.acks):"
-_TOUCH = "if not self._c.config.quorum(round_.replies.keys()):"
+_TOUCH = "if not self._c.config.quorum(round_.replies.keys()) and"
 _HOLD = "if config.quorum(holders) and own in holders:"
 _YES = "if config.quorum(candidature.yes):"
 _PROMISED = "if config.quorum(promised) and self._ctx.disk in promised:"
@@ -71,7 +71,7 @@ TAKE_OVER = (
         "R13",
         "first touch asks a majority of the union, not both majorities",
         (
-            core("keys", _TOUCH, "if 2 * len(round_.replies) <= len(self._c.config.members):"),
+            core("keys", _TOUCH, "if 2 * len(round_.replies) <= len(self._c.config.members) and"),
             core(
                 "touch",
                 _HOLD,
@@ -189,21 +189,44 @@ RING = (
                 "CopyIn(*head, round_.cell._replace(records=()) if self._c.config.is_joint "
                 "else round_.cell)",
             ),
+            core(
+                "copying",
+                "cells.append((key, cell))",
+                "cells.append((key, cell._replace(records=())))",
+            ),
         ),
         schedule="retry_after_a_change",
     ),
     Mutant(
         "copyin-below-floor",
         "R18",
-        "CopyIn is not checked against the floor",
+        "cells that arrive are not checked against the floor",
+        (core("replica", "if cell.ver <= part.record.floor:", "if False:"),),
+        schedule="late_copy_after_a_purge",
+    ),
+    Mutant(
+        "copy-unlisted",
+        "R13, R18",
+        "a page is a first touch though replicas of old show different versions of a key",
         (
             core(
-                "replica",
-                "if cell.ver <= part.record.floor:",
-                "if isinstance(message, Accept) and cell.ver <= part.record.floor:",
+                "copying",
+                "if own not in holders or not holders >= page.asked & config.old_set:",
+                "if False:",
+            ),
+            core(
+                "copying",
+                "return highest if config.quorum(holders | set(config.newcomers)) else ZERO",
+                "return shown.get(own, ZERO)",
             ),
         ),
-        schedule="late_copy_after_a_purge",
+    ),
+    Mutant(
+        "copy-left-out",
+        "R18",
+        "what a newcomer did not store counts as copied",
+        (core("copying", "batch.left.update(key for key, _ in reply.keys)", "pass"),),
+        harmless=True,
     ),
     Mutant(
         "removed-votes",

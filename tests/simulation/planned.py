@@ -32,6 +32,7 @@ from becket.core.replication.messages import (
     Accept,
     Compare,
     CopyIn,
+    CopyKeys,
     HandOver,
     ListKeys,
     Message,
@@ -58,7 +59,17 @@ REPLICAS, PARTITIONS, KEYS = 3, 2, 3
 ROUND_US, CALL_US = 40 * MS, 2 * MS
 SUSPICION_US = 400 * MS
 
-COPYING = (WouldPromise, Prepare, ListKeys, Compare, ReadKey, CopyIn, Accept, SetFloor)
+COPYING = (
+    WouldPromise,
+    Prepare,
+    ListKeys,
+    Compare,
+    ReadKey,
+    CopyIn,
+    CopyKeys,
+    Accept,
+    SetFloor,
+)
 """Messages of a partition under change that are steps of it (R11-R13, R17-R19)."""
 LEAVING = (Release, HandOver)
 """Messages that are steps of it whenever they are sent while a plan is under way (R3, R24)."""

@@ -70,6 +70,7 @@ def drawn_settings(rng: random.Random) -> Settings:
         buckets=rng.choice((1, 4)),
         page_keys=rng.choice((1, 2, 256)),
         copy_window=rng.choice((1, 4)),
+        copy_keys=2,
         fresh_limit=rng.choice((1, 1000)),
         records_kept=rng.choice((1, 2, 8)),
         records_limit=8,

@@ -10,6 +10,7 @@ from becket.core.replication.messages import (
     Check,
     Compare,
     CopyIn,
+    CopyKeys,
     ListKeys,
     Prepare,
     ReadKey,
@@ -108,7 +109,7 @@ def first_touch_without_promise() -> Stage:
     stage.hold(["m0"], ["m1", "m3"])
     late = stage.hold(["m0"], ["m4"], Accept)
     stage.hold(["m0"], ["m4"], Compare, Check)
-    stage.hold(["m1"], ["m4"], Prepare, Check, Accept, Compare, ListKeys, CopyIn)
+    stage.hold(["m1"], ["m4"], Prepare, Check, Accept, Compare, ListKeys, CopyIn, CopyKeys)
     stage.hold(["m1"], ["m0", "m2"], ReadKey)
     stage.hold(["m1"], ["m0"])
     write = stage.put("writer", "k", "after", "m0")
@@ -134,7 +135,7 @@ def write_that_new_lacks() -> Stage:
     stage.run(50)
     first = (stage.coordinators() or ["m3"])[0]
     rest = [name for name in NEW if name != first]
-    stage.hold([first], rest, Accept, CopyIn)
+    stage.hold([first], rest, Accept, CopyIn, CopyKeys)
     stage.put("writer", "k", "after", first).until_over(60)
     stage.process(first).crash()
     stage.change(stage.config.finish(), rest)
@@ -153,11 +154,11 @@ def half_written_at_the_final_swap() -> Stage:
     stage.until(lambda: bool(stage.certified), 8000)
     first = stage.certified[-1] if stage.certified else "m3"
     rest = [name for name in NEW if name != first]
-    stage.hold([first], rest, Accept, CopyIn)
+    stage.hold([first], rest, Accept, CopyIn, CopyKeys)
     stage.put("writer", "k", "after", first)
     stage.run(30)
     stage.restart(first)
-    stage.hold(OLD, rest, CopyIn, Accept, ReadKey)
+    stage.hold(OLD, rest, CopyIn, CopyKeys, Accept, ReadKey)
     stage.hold([*NEW], stage.everybody(), WouldPromise)
     stage.suspect(first, stage.everybody())
     stage.until(lambda: bool(set(stage.coordinators()) & set(OLD)), 3000)

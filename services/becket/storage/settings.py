@@ -29,13 +29,14 @@ REPLICATION = ReplicationSettings(
     # Beside those of the last seconds, which cover any deadline in use; each is decoded with its
     # cell at every write.
     records_kept=2,
-    # Of each partition. A member makes up to 16 copies at once and takes in some thousand cells a
-    # second: with more on the way each waits so long that it is sent again, and beats come late.
+    # Of each partition, one by one. A member makes up to 16 copies at once and takes in some thousand
+    # such cells a second: with more on the way each waits so long that it is sent again, and beats
+    # come late.
     copy_window=8,
 )
 
 COPYING = ThrottleSettings(
-    # Keys a tick here, not partitions: 5 a second at the least.
+    # Four keys a tick here, not partitions: 20 a second at the least.
     least_percent=20,
     # Of one member, of which five may share what a client sends.
     least_operations=20,

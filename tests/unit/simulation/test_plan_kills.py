@@ -13,7 +13,7 @@ from tests.simulation.plan_kills import CHANGES, Kill, Party, Run, kills
 from tests.simulation.plan_runs import as_options, cases, judged
 from tests.simulation.planned import Step, When
 
-COPIED = {"begin", "shown", "Prepare", "ListKeys", "CopyIn", "SetFloor", "certificate", "final"}
+COPIED = {"begin", "shown", "Prepare", "ListKeys", "CopyKeys", "SetFloor", "certificate", "final"}
 MEMBERS = {
     "join": {"more"},
     "leave": {"members", "fewer"},

@@ -31,6 +31,7 @@ from becket.core.replication.messages import (
     ClaimReply,
     Compare,
     CopyIn,
+    CopyKeys,
     Drop,
     HandOver,
     ListKeys,
@@ -57,6 +58,7 @@ Partitioned = (
     | Prepare
     | Accept
     | CopyIn
+    | CopyKeys
     | ReadKey
     | Check
     | ListKeys
@@ -69,7 +71,7 @@ Partitioned = (
 )
 """Everything but claims, which speak of all partitions at once and travel with the beats."""
 
-BULK = (CopyIn, ListKeys, Compare, SetFloor, Drop)
+BULK = (CopyIn, CopyKeys, ListKeys, Compare, SetFloor, Drop)
 """Requests that travel on the stream for copies, so that none delays a write."""
 
 
@@ -150,6 +152,11 @@ def _fill_copy_in(out: pb.PeerMessage, message: CopyIn) -> None:
     _set_cell(out.copy_in.cell, message.cell)
 
 
+def _fill_copy_keys(out: pb.PeerMessage, message: CopyKeys) -> None:
+    for key, cell in message.cells:
+        _set_cell(out.copy_keys.cells.add(key=key).cell, cell)
+
+
 def _fill_read_key(out: pb.PeerMessage, message: ReadKey) -> None:
     out.read_key.key = message.key
 
@@ -202,6 +209,7 @@ _FILL: dict[type, Callable[..., None]] = {
     Prepare: _fill_prepare,
     Accept: _fill_accept,
     CopyIn: _fill_copy_in,
+    CopyKeys: _fill_copy_keys,
     ReadKey: _fill_read_key,
     Check: _bare("check"),
     ListKeys: _fill_list_keys,
@@ -318,6 +326,10 @@ _READ: dict[str, Callable[[pb.PeerMessage], Message]] = {
     "prepare": _read_prepare,
     "accept": _read_accept,
     "copy_in": _read_copy_in,
+    "copy_keys": _with_config(
+        CopyKeys,
+        lambda entry: tuple((each.key, _cell(each.cell)) for each in entry.copy_keys.cells),
+    ),
     "read_key": _with_config(ReadKey, lambda entry: entry.read_key.key),
     "check": _with_config(Check),
     "list_keys": _read_list_keys,

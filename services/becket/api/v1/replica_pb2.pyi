@@ -263,6 +263,7 @@ class PeerMessage(_message.Message):
     RELEASE_FIELD_NUMBER: _builtins.int
     HAND_OVER_FIELD_NUMBER: _builtins.int
     REPLY_FIELD_NUMBER: _builtins.int
+    COPY_KEYS_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     """The partition."""
     generation: _builtins.int
@@ -339,6 +340,10 @@ class PeerMessage(_message.Message):
     def reply(self) -> Global___Reply:
         """Answers every other entry."""
 
+    @_builtins.property
+    def copy_keys(self) -> Global___CopyKeys:
+        """Stores many chosen cells, each at its own, older version. Idempotent."""
+
     def __init__(
         self,
         *,
@@ -361,12 +366,13 @@ class PeerMessage(_message.Message):
         release: Global___Release | None = ...,
         hand_over: Global___HandOver | None = ...,
         reply: Global___Reply | None = ...,
+        copy_keys: Global___CopyKeys | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "body", b"body", "check", b"check", "compare", b"compare", "config", b"config", "copy_in", b"copy_in", "drop", b"drop", "epoch", b"epoch", "hand_over", b"hand_over", "list_keys", b"list_keys", "prepare", b"prepare", "read_key", b"read_key", "release", b"release", "reply", b"reply", "set_floor", b"set_floor", "would_promise", b"would_promise", "would_promise_reply", b"would_promise_reply"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "body", b"body", "check", b"check", "compare", b"compare", "config", b"config", "copy_in", b"copy_in", "copy_keys", b"copy_keys", "drop", b"drop", "epoch", b"epoch", "hand_over", b"hand_over", "list_keys", b"list_keys", "prepare", b"prepare", "read_key", b"read_key", "release", b"release", "reply", b"reply", "set_floor", b"set_floor", "would_promise", b"would_promise", "would_promise_reply", b"would_promise_reply"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "body", b"body", "check", b"check", "compare", b"compare", "config", b"config", "copy_in", b"copy_in", "drop", b"drop", "epoch", b"epoch", "generation", b"generation", "hand_over", b"hand_over", "id", b"id", "list_keys", b"list_keys", "partition", b"partition", "prepare", b"prepare", "read_key", b"read_key", "release", b"release", "reply", b"reply", "set_floor", b"set_floor", "would_promise", b"would_promise", "would_promise_reply", b"would_promise_reply"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "body", b"body", "check", b"check", "compare", b"compare", "config", b"config", "copy_in", b"copy_in", "copy_keys", b"copy_keys", "drop", b"drop", "epoch", b"epoch", "generation", b"generation", "hand_over", b"hand_over", "id", b"id", "list_keys", b"list_keys", "partition", b"partition", "prepare", b"prepare", "read_key", b"read_key", "release", b"release", "reply", b"reply", "set_floor", b"set_floor", "would_promise", b"would_promise", "would_promise_reply", b"would_promise_reply"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["would_promise", "would_promise_reply", "prepare", "accept", "copy_in", "read_key", "check", "list_keys", "compare", "set_floor", "drop", "release", "hand_over", "reply"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["would_promise", "would_promise_reply", "prepare", "accept", "copy_in", "read_key", "check", "list_keys", "compare", "set_floor", "drop", "release", "hand_over", "reply", "copy_keys"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -535,6 +541,58 @@ class CopyIn(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CopyIn: _TypeAlias = CopyIn  # noqa: Y015
+
+@_typing.final
+class CopyKeys(_message.Message):
+    """Asks to store many chosen cells, as CopyIn does one. The reply lists those that were not stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CELLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyCell]:
+        """Each key with its cell."""
+
+    def __init__(
+        self,
+        *,
+        cells: _abc.Iterable[Global___KeyCell] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyKeys: _TypeAlias = CopyKeys  # noqa: Y015
+
+@_typing.final
+class KeyCell(_message.Message):
+    """A key with its cell."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    CELL_FIELD_NUMBER: _builtins.int
+    key: _builtins.bytes
+    """The key."""
+    @_builtins.property
+    def cell(self) -> Global___Cell:
+        """The cell."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.bytes = ...,
+        cell: Global___Cell | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell", b"cell", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyCell: _TypeAlias = KeyCell  # noqa: Y015
 
 @_typing.final
 class ReadKey(_message.Message):
@@ -762,7 +820,7 @@ class Reply(_message.Message):
 
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyVersion]:
-        """For ListKeys: the page."""
+        """For ListKeys: the page. For CopyKeys: what was not stored, with the version that was sent."""
 
     @_builtins.property
     def promised(self) -> _types_pb2.Epoch:

@@ -1,9 +1,13 @@
 """The joint coordinator's copy, up to its certificate (PROTOCOL R17-R19).
 
-Theory of operation. A majority of ``old`` lists its keys, page by page; each key goes through its
-own queue, where it is touched and brought to every newcomer; then every newcomer takes the floor.
-Only then is the copy certified. Keys that are created meanwhile need no copying: R14 puts them on
-both majorities. The certificate dies with the epoch, and another coordinator starts again.
+Theory of operation. A majority of ``old`` and every newcomer list their keys, page by page, under
+this epoch. Where those of old agree on a key, the page is its first touch: its cell is chosen, and
+is sent to the newcomers among many others in one message, unless they show it already (so a copy
+goes on where an earlier epoch left it). Any other key, and one that something is asked of, goes
+through its own queue, where it is touched and brought to every newcomer. Then every newcomer takes
+the floor. Only then is the copy certified. Keys that are created meanwhile need no copying: R14
+puts them on both majorities. The certificate dies with the epoch, and another coordinator starts
+again.
 
 Invariant: a page is left only when every key listed in it is certified.
 """
@@ -11,15 +15,18 @@ Invariant: a page is left only when every key listed in it is certified.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from becket.core.replication import invariants
+from becket.core.replication.cells import Cell
 from becket.core.replication.effects import Certificate
 from becket.core.replication.listing import Listing, Page, Walk
-from becket.core.replication.messages import Reply, SetFloor, Status
+from becket.core.replication.messages import CopyKeys, Reply, SetFloor, Status
 from becket.core.replication.rounds import Chore, Task
-from becket.core.replication.versions import ZERO
+from becket.core.replication.store import CorruptCellError
+from becket.core.replication.versions import ZERO, Version
 from becket.core.ring.config import Disk
 
 if TYPE_CHECKING:
@@ -34,14 +41,25 @@ class Phase(Enum):
     CERTIFIED = "complete"
 
 
+class Batch:
+    """Chosen cells on their way to every newcomer, in one message each."""
+
+    def __init__(self, message: CopyKeys, now_us: int) -> None:
+        self.message = message
+        self.sent_us = now_us
+        self.acks: set[Disk] = set()
+        self.left: set[bytes] = set()
+        """Keys that some newcomer did not store."""
+
+
 class Copying:
     """The copy of one partition to its newcomers."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._c = coordinator
         self._ctx = coordinator.ctx
-        config = coordinator.config
-        walk = Walk((), config.old, config.old_majority, patient=False)
+        # Newcomers are asked too: what an earlier epoch has brought them is not sent again.
+        walk = Walk((), coordinator.config.members, self._is_enough, patient=False)
         self._listing = Listing(coordinator, walk, self._on_page)
         self._phase = Phase.KEYS
         self._started = False
@@ -49,6 +67,8 @@ class Copying:
         self._last_page = False
         self._listed: frozenset[bytes] = frozenset()
         self._certified: set[bytes] = set()
+        self._chosen: deque[tuple[bytes, Version]] = deque()
+        self._batch: Batch | None = None
         self._waiting: deque[bytes] = deque()
         self._active: set[bytes] = set()
         self._feeding = False
@@ -69,6 +89,7 @@ class Copying:
             self._listing.resume()
         elif self._phase is Phase.KEYS:
             self._listing.tick()
+            self._send_again()
             self._feed()
         elif self._ctx.now_us - self._sent_us >= self._ctx.settings.resend_us:
             if self._phase is Phase.FLOOR:
@@ -85,27 +106,123 @@ class Copying:
         else:
             self._waiting.append(key)
 
+    def _is_enough(self, disks: AbstractSet[Disk]) -> bool:
+        config = self._c.config
+        return disks >= set(config.newcomers) and config.old_majority(disks)
+
     def _on_page(self, page: Page) -> None:
         self._listed = frozenset(page.keys)
         self._certified = set()
-        self._waiting = deque(page.keys)
+        for key, shown in page.keys.items():
+            version = self._chosen_version(page, shown)
+            if version == ZERO or self._c.keys.knows(key):
+                self._waiting.append(key)
+            elif all(shown.get(disk) == version for disk in self._c.config.newcomers):
+                self._certified.add(key)
+            else:
+                self._chosen.append((key, version))
         self._last_page = page.last
         self._page_open = True
         self._feed()
+
+    def _chosen_version(self, page: Page, shown: dict[Disk, Version]) -> Version:
+        """R13 by a page: what all of old that was asked shows, and nobody shows more; else ZERO.
+
+        Everybody who shows the page has promised this epoch, so nothing older can come after it.
+        """
+        config, own = self._c.config, self._ctx.disk
+        if own not in page.asked or not config.quorum(page.asked):
+            return ZERO
+        highest = max(shown.values())
+        holders = {disk for disk in page.asked if shown.get(disk) == highest}
+        if own not in holders or not holders >= page.asked & config.old_set:
+            return ZERO
+        return highest if config.quorum(holders | set(config.newcomers)) else ZERO
 
     def _feed(self) -> None:
         """Keep a bounded number of keys under way; a flag keeps keys done at once from nesting."""
         if self._feeding:
             return
         self._feeding = True
+        if self._batch is None and self._chosen:
+            self._send_next()
         window = self._ctx.settings.copy_window
         while self._waiting and len(self._active) < window and self._ctx.may_copy():
             key = self._waiting.popleft()
             self._active.add(key)
             self._c.keys.add_task(key, Task(Chore.COPY, ZERO))
         self._feeding = False
-        if self._page_open and not self._waiting and not self._active:
+        is_under_way = self._chosen or self._batch or self._waiting or self._active
+        if self._page_open and not is_under_way:
             self._page_done()
+
+    # Many keys at once
+
+    def _send_next(self) -> None:
+        """One message at a time: partitions that are copied side by side keep newcomers busy."""
+        cells = self._next_cells()
+        if not cells:
+            return
+        c, number = self._c, self._ctx.next_id()
+        message = CopyKeys(c.part.number, c.gen, c.epoch, number, None, cells)
+        self._batch = Batch(message, self._ctx.now_us)
+        for disk in c.config.newcomers:
+            c.ask(disk, message, self._on_batch)
+
+    def _next_cells(self) -> tuple[tuple[bytes, Cell], ...]:
+        """The next chosen cells that fit into one message and may be taken up."""
+        settings = self._ctx.settings
+        cells: list[tuple[bytes, Cell]] = []
+        size = 0
+        while self._chosen and len(cells) < settings.copy_keys and size < settings.copy_bytes:
+            if not self._ctx.may_copy():
+                break
+            key, version = self._chosen.popleft()
+            cell = self._own_cell(key, version)
+            if cell is None:
+                self._waiting.append(key)
+            else:
+                cells.append((key, cell))
+                size += len(key) + len(cell.value or b"")
+        return tuple(cells)
+
+    def _own_cell(self, key: bytes, version: Version) -> Cell | None:
+        """The cell that the page has shown; None where the key has moved on since."""
+        if self._c.keys.knows(key):
+            return None
+        try:
+            cell = self._ctx.store.get(self._c.part.number, key)
+        except CorruptCellError:
+            return None
+        return cell if cell is not None and cell.ver == version else None
+
+    def _on_batch(self, disk: Disk, reply: Reply) -> None:
+        batch = self._batch
+        if batch is None or batch.message.id != reply.id:
+            return
+        if reply.status is Status.BEHIND:
+            self._c.ask(disk, batch.message, self._on_batch)
+        if reply.status is not Status.OK:
+            return
+        batch.acks.add(disk)
+        batch.left.update(key for key, _ in reply.keys)
+        if batch.acks >= set(self._c.config.newcomers):
+            self._batch = None
+            self._c.forget(reply.id)
+            self._certified.update(k for k, _ in batch.message.cells if k not in batch.left)
+            # One by one: a version at or below the floor is written again, as R18 says.
+            self._waiting.extend(sorted(batch.left))
+            self._feed()
+
+    def _send_again(self) -> None:
+        batch, now = self._batch, self._ctx.now_us
+        if batch is not None and now - batch.sent_us >= self._ctx.settings.resend_us:
+            batch.sent_us = now
+            for disk in self._c.config.newcomers:
+                if disk not in batch.acks:
+                    self._c.ask(disk, batch.message, self._on_batch)
+
+    # The end of a page, and of all
 
     def _page_done(self) -> None:
         invariants.copy_is_complete(self._listed, frozenset(self._certified))

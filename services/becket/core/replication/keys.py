@@ -59,6 +59,10 @@ class Keys:
         state.queue.append(task)
         self._advance(state)
 
+    def knows(self, key: bytes) -> bool:
+        """Whether anything was asked of the key in this epoch, and is not forgotten yet."""
+        return key in self._states
+
     @property
     def has_rounds(self) -> bool:
         """Whether anything is under way."""
@@ -109,7 +113,7 @@ class Keys:
         return state
 
     def _advance(self, state: KeyState) -> None:
-        """Do what can be done for this key now."""
+        """Do what can be done for this key now; a chore that reads all members touches by that."""
         if state.fresh and state.reads:
             self._serve_reads(state)
         while state.round is None and not self._c.ended and not self._c.draining:
@@ -117,17 +121,14 @@ class Keys:
             if head is None and not (state.reads and not state.fresh):
                 self._retire(state)
                 return
-            if not state.fresh and not (isinstance(head, Task) and self._touches(state, head)):
+            reads_all = isinstance(head, Task) and head.chore in (Chore.LEVEL, Chore.PURGE)
+            if not state.fresh and (state.reads or not reads_all):
                 self._touch(state, None)
                 return
             if isinstance(head, Task):
                 self._start_task(state)
             else:
                 self._execute(state)
-
-    def _touches(self, state: KeyState, task: Task) -> bool:
-        """Whether the chore's own reading of all members may serve as the first touch."""
-        return not state.reads and task.chore in (Chore.LEVEL, Chore.PURGE)
 
     def _retire(self, state: KeyState) -> None:
         """Forget an idle fresh key where its bucket's default says the same; else bound them."""
@@ -310,12 +311,11 @@ class Keys:
         own = self._ctx.disk
         if own not in round_.replies and own not in round_.corrupt:
             return
-        heard = round_.replies.keys() | round_.corrupt.keys()
-        if not self._c.config.quorum(round_.replies.keys()):
-            covered = is_covered(round_.replies, round_.corrupt, self._c.config)
-            if not covered:
-                return
-        if round_.need <= heard or self._is_overdue(round_):
+        if not self._c.config.quorum(round_.replies.keys()) and not is_covered(
+            round_.replies, round_.corrupt, self._c.config
+        ):
+            return
+        if round_.need <= round_.replies.keys() | round_.corrupt.keys() or self._is_overdue(round_):
             self._close(state, round_)
             self._evaluate(state, round_)
             self._advance(state)

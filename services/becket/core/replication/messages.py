@@ -86,6 +86,21 @@ class CopyIn(NamedTuple):
     cell: Cell
 
 
+class CopyKeys(NamedTuple):
+    """Stores many chosen cells, each at its own, older version (R18); the key stands beside each.
+
+    Answered by the keys whose cells were not stored: they are below the floor, or what is there
+    cannot be read.
+    """
+
+    partition: int
+    gen: int
+    epoch: Epoch
+    id: int
+    config: Config | None
+    cells: tuple[tuple[bytes, Cell], ...]
+
+
 class ReadKey(NamedTuple):
     """Reads a key after raising the promise (R13)."""
 
@@ -176,8 +191,9 @@ class Reply(NamedTuple):
 
     ``floor`` is the member's purge floor. ``cell`` answers ReadKey (None = ABSENT). ``digests``
     answers Prepare (one root) and Compare (one per bucket; None = has a corrupt cell). ``keys``
-    answers ListKeys; ``more`` says that another page follows. GEN carries the member's config,
-    EPOCH its promise, LEASE the remaining time, CORRUPT the number that ``repair`` must repeat.
+    answers ListKeys, and CopyKeys with what was left out; ``more`` says that another page follows.
+    GEN carries the member's config, EPOCH its promise, LEASE the remaining time, CORRUPT the number
+    that ``repair`` must repeat.
     """
 
     partition: int
@@ -232,7 +248,9 @@ class ClaimReply(NamedTuple):
     bounded: tuple[int, ...]
 
 
-Request = Prepare | Accept | CopyIn | ReadKey | Check | ListKeys | Compare | SetFloor | Drop
+Request = (
+    Prepare | Accept | CopyIn | CopyKeys | ReadKey | Check | ListKeys | Compare | SetFloor | Drop
+)
 Message = Request | WouldPromise | WouldReply | Release | HandOver | Reply | Claim | ClaimReply
 
 

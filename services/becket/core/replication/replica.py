@@ -19,6 +19,7 @@ from becket.core.replication.messages import (
     Check,
     Compare,
     CopyIn,
+    CopyKeys,
     Drop,
     ListKeys,
     Prepare,
@@ -216,8 +217,8 @@ class Replica:
             return self._accept(part, message)
         if isinstance(message, ReadKey):
             return self._read_key(part, message)
-        if isinstance(message, CopyIn):
-            return self._copy_in(part, message)
+        if isinstance(message, CopyIn | CopyKeys):
+            return self._copy(part, message)
         if isinstance(message, Check):
             return self._reply(part, message)
         if isinstance(message, ListKeys):
@@ -278,28 +279,41 @@ class Replica:
         invariants.accept_is_of_epoch(message.key, cell, message.epoch)
         return self._store_cell(part, message, cell)
 
-    def _copy_in(self, part: Part, message: CopyIn) -> Reply:
-        return self._store_cell(part, message, message.cell)
-
     def _store_cell(self, part: Part, message: Accept | CopyIn, cell: Cell) -> Reply:
-        if cell.ver <= part.record.floor:
-            return self._reply(part, message, Status.FLOOR)
         repair = message.repair if isinstance(message, Accept) else 0
+        status = self._keep(part, message.key, cell, repair)
+        if status is Status.CORRUPT:
+            return self._refuse_corrupt(part, message)
+        return self._reply(part, message, status)
+
+    def _copy(self, part: Part, message: CopyIn | CopyKeys) -> Reply:
+        if isinstance(message, CopyIn):
+            return self._store_cell(part, message, message.cell)
+        left = tuple(
+            (key, cell.ver)
+            for key, cell in message.cells
+            if self._keep(part, key, cell, 0) is not Status.OK
+        )
+        return self._reply(part, message)._replace(keys=left)
+
+    def _keep(self, part: Part, key: bytes, cell: Cell, repair: int) -> Status:
+        """Store a cell over an older one; OK where this version or a newer one is there."""
+        if cell.ver <= part.record.floor:
+            return Status.FLOOR
         try:
-            stored = self._store.get(part.number, message.key)
+            stored = self._store.get(part.number, key)
         except CorruptCellError:
-            if repair != self._corruption(part, message.key):
-                return self._refuse_corrupt(part, message)
+            if repair != self._corruption(part, key):
+                return Status.CORRUPT
             stored = None
         if stored is None or cell.ver > stored.ver:
-            self._store.put(part.number, message.key, cell, stored)
-            if message.key in part.corrupt:
-                del part.corrupt[message.key]
-                bucket = bucket_of(message.key, self._settings.buckets)
-                self._store.reweigh(part.number, bucket)
+            self._store.put(part.number, key, cell, stored)
+            if key in part.corrupt:
+                del part.corrupt[key]
+                self._store.reweigh(part.number, bucket_of(key, self._settings.buckets))
         elif cell.ver == stored.ver:
-            invariants.one_content(message.key, stored, cell)
-        return self._reply(part, message)
+            invariants.one_content(key, stored, cell)
+        return Status.OK
 
     def _read_key(self, part: Part, message: ReadKey) -> Reply:
         try:

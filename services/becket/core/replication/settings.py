@@ -64,7 +64,12 @@ class Settings:
     buckets: int = 64
     page_keys: int = 256
     copy_window: int = 64
-    """Keys that copying or purging has under way in a partition."""
+    """Keys that copying or purging has under way one by one in a partition."""
+    copy_keys: int = 32
+    """Keys in one message of a copy, of which a partition has one under way: a newcomer stores so
+    many in some 2 ms, and callers wait no longer behind them."""
+    copy_bytes: int = 256 * 1024
+    """A message of a copy takes no further key once it holds so much."""
     level_window: int = 64
     """Keys that levelling has under way in all partitions together: after a member's return each of
     them differs, and clients' operations wait behind what is done for it."""
@@ -100,6 +105,8 @@ class Settings:
         for name in (
             "page_keys",
             "copy_window",
+            "copy_keys",
+            "copy_bytes",
             "level_window",
             "queue_limit",
             "park_limit",

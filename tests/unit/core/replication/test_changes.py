@@ -7,7 +7,7 @@ from becket.core.replication.copying import Phase
 from becket.core.replication.effects import Certificate
 from becket.core.replication.messages import (
     Accept,
-    CopyIn,
+    CopyKeys,
     Drop,
     HandOver,
     Prepare,
@@ -305,7 +305,7 @@ def test_r4_a_member_that_joins_again_starts_empty() -> None:
     stage.wait(1500)
     assert cells(stage, "c") == {b"k": b"v"}
     again = final.begin(("a", "b", "c"))
-    stage.hold = lambda _s, to, message: to == "c" and isinstance(message, CopyIn | Accept)
+    stage.hold = lambda _s, to, message: to == "c" and isinstance(message, CopyKeys | Accept)
     for member in "abcd":
         stage.offer(member, again)
     stage.wait(1500)

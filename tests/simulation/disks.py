@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from becket.core.replication.cells import Cell
+from becket.core.replication.cells import Cell, Head
 from becket.core.replication.store import (
     ClearCells,
     CorruptCellError,
@@ -118,11 +118,11 @@ class SimulatedDisk:
 
     def page(
         self, partition: int, after: bytes | None, limit: int
-    ) -> list[tuple[bytes, Cell | None]]:
-        """Cells in order of key."""
+    ) -> list[tuple[bytes, Head | None]]:
+        """Heads in order of key."""
         cells = self.view.cells.get(partition)
         if not cells:
             return []
         keys = sorted(key for key in cells if after is None or key > after)[:limit]
         corrupt = self.view.corrupt
-        return [(key, None if (partition, key) in corrupt else cells[key]) for key in keys]
+        return [(key, None if (partition, key) in corrupt else cells[key].head) for key in keys]

@@ -160,7 +160,7 @@ RING = (
             core(
                 "replica",
                 "if not wanted or",
-                "if not wanted and (cell is None or cell.value is not None) or",
+                "if not wanted and (head is None or not head.is_tombstone) or",
             ),
         ),
         schedule="retry_after_a_change",

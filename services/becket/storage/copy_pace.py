@@ -3,9 +3,9 @@
 Owns a throttle of its own beside that of plans: the supervisor decides how many partitions are on
 the move, from reports that are seconds old; here it is decided how fast the keys of those that this
 member coordinates go, by what its own callers feel. The rule is the same (``core.plans.throttle``),
-its budget counts ``KEYS`` a tick. Must not measure or read clocks. Invariants: without callers there is
-no limit; while a disk that was given up still counts as a replica, copies are not slowed below what
-plans grant to those that restore.
+its budget counts ``KEYS`` a tick. Must not measure or read clocks. Invariants: without callers
+there is no limit; while a disk that was given up still counts as a replica, copies are not slowed
+below what plans grant to those that restore.
 """
 
 from __future__ import annotations
@@ -67,3 +67,5 @@ class CopyPace:
         self._steady.note(now_us, foreground, is_calm=not self._is_moving)
         if self._is_moving:
             self._throttle.note(now_us, foreground, self._steady.limit_us)
+        else:
+            self._throttle.meet(foreground)

@@ -29,9 +29,9 @@ REPLICATION = ReplicationSettings(
     # Beside those of the last seconds, which cover any deadline in use; each is decoded with its
     # cell at every write.
     records_kept=2,
-    # Of each partition, one by one. A member makes up to 16 copies at once and takes in some thousand
-    # such cells a second: with more on the way each waits so long that it is sent again, and beats
-    # come late.
+    # Of each partition, one by one. A member makes up to 16 copies at once and takes in some
+    # thousand such cells a second: with more on the way each waits so long that it is sent again,
+    # and beats come late.
     copy_window=8,
 )
 

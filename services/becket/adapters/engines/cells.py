@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from becket.adapters.cell_bytes import CELL_BYTES
 from becket.adapters.engines.damage import Damage
 from becket.core.errors import EncodingError
-from becket.core.replication.cells import Cell
+from becket.core.replication.cells import Cell, Head
 from becket.core.replication.encoding import (
     decode_cell,
+    decode_head,
     decode_partition,
     encode_partition,
 )
@@ -39,6 +41,8 @@ _NUMBER = struct.Struct(">I")
 _BUCKET = struct.Struct(">IH")
 _COUNT = struct.Struct("<Q")
 _PAGE = 1000
+
+Decoded = TypeVar("Decoded")
 
 MOST_CELLS = 4096
 MOST_VALUE_BYTES = 8 << 20
@@ -109,19 +113,24 @@ class EngineCells:
 
     def page(
         self, partition: int, after: bytes | None, limit: int
-    ) -> list[tuple[bytes, Cell | None]]:
-        """Up to ``limit`` cells in order of key, after ``after``; None marks a corrupt one."""
-        return self.page_from(partition, b"" if after is None else after + b"\0", limit)
+    ) -> list[tuple[bytes, Head | None]]:
+        """Up to ``limit`` heads in order of key, after ``after``; None marks a corrupt cell."""
+        return self._page(partition, b"" if after is None else after + b"\0", limit, decode_head)
 
     def page_from(
         self, partition: int, start: bytes, limit: int
     ) -> list[tuple[bytes, Cell | None]]:
         """Up to ``limit`` cells in order of key, from ``start`` on; None marks a corrupt one."""
+        return self._page(partition, start, limit, decode_cell)
+
+    def _page(
+        self, partition: int, start: bytes, limit: int, decode: Callable[[bytes], Decoded]
+    ) -> list[tuple[bytes, Decoded | None]]:
         prefix = _cells(partition)
-        found: list[tuple[bytes, Cell | None]] = []
+        found: list[tuple[bytes, Decoded | None]] = []
         for key, raw in self._engine.scan(prefix + start, _after(prefix), limit):
             try:
-                found.append((key[len(prefix) :], decode_cell(raw)))
+                found.append((key[len(prefix) :], decode(raw)))
             except EncodingError:
                 # What the disk has lost is lost, though it may still be remembered.
                 self._recent.drop(partition, key[len(prefix) :])

@@ -162,7 +162,7 @@ class Throttle:
         if self._is_alone:
             self._is_alone = False
             if foreground is not None:
-                self.budget = float(min(self._most, settings.first))
+                self.budget = self._beginning(foreground)
             self._raise_us = now_us + settings.interval_ms * 1000
         is_felt = foreground is not None and foreground.p99_us > limit_us
         if is_strained or is_felt:
@@ -173,6 +173,17 @@ class Throttle:
             more = self.budget + 1 if self.budget >= 1 else min(1.0, self.budget * 2)
             self.budget = min(float(self._most), more)
             self._raise_us = now_us + settings.interval_ms * 1000
+
+    def meet(self, foreground: Foreground | None) -> None:
+        """Nothing moves now: what begins next begins small where somebody will feel it.
+
+        What an earlier change has learnt of the foreground stays.
+        """
+        if self._is_alone:
+            self.budget = self._beginning(foreground)
+
+    def _beginning(self, foreground: Foreground | None) -> float:
+        return float(self._most if foreground is None else min(self._most, self._settings.first))
 
     def _halve(self, now_us: int, p99_us: int, limit_us: int) -> None:
         halved = max(self._settings.least_percent / 100, self.budget / 2)

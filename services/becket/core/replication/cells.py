@@ -88,9 +88,27 @@ class Cell(NamedTuple):
     records: tuple[Record, ...]
     rec_floor: Version
 
+    @property
+    def head(self) -> Head:
+        """What background work needs of it."""
+        return Head(self.ver, self.value is None, self.expire_ms, self.rec_floor)
+
     def rewritten(self, ver: Version) -> Cell:
         """The same content at a higher version (R13, R18, R21); ``mod`` stays."""
         return self._replace(ver=ver)
+
+
+class Head(NamedTuple):
+    """A cell without its content: what listing, sweeping and digests read of it."""
+
+    ver: Version
+    is_tombstone: bool
+    expire_ms: int
+    rec_floor: Version
+
+    def is_expired(self, wall_ms: int) -> bool:
+        """Whether there is a value whose time has passed on this clock."""
+        return not self.is_tombstone and 0 < self.expire_ms <= wall_ms
 
 
 class Attempt(NamedTuple):

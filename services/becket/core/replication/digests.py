@@ -10,7 +10,7 @@ import struct
 
 import mmh3
 
-from becket.core.replication.cells import Cell
+from becket.core.replication.cells import Cell, Head
 
 _VERSION = struct.Struct("<QQQ")
 
@@ -20,7 +20,7 @@ def bucket_of(key: bytes, buckets: int) -> int:
     return mmh3.hash(key, seed=7, signed=False) % buckets
 
 
-def weigh(key: bytes, cell: Cell) -> int:
+def weigh(key: bytes, cell: Cell | Head) -> int:
     """128 bits of (key, ver, rec_floor)."""
     ver, floor = cell.ver, cell.rec_floor
     data = b"".join(

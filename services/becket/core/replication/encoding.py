@@ -13,7 +13,7 @@ import zlib
 from functools import lru_cache
 
 from becket.core.errors import EncodingError
-from becket.core.replication.cells import Cell, Record, Result, Verdict
+from becket.core.replication.cells import Cell, Head, Record, Result, Verdict
 from becket.core.replication.store import PartitionRecord
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
 from becket.core.ring.config import Config
@@ -93,6 +93,32 @@ def _read_cell(data: bytes) -> Cell:
     if at != len(data):
         raise ValueError(f"goes on after {at} bytes")
     return Cell(ver, mod, value, expire_ms, tuple(records), rec_floor)
+
+
+def decode_head(data: bytes) -> Head:
+    """The head of the cell that ``encode_cell`` wrote, at a third of the cost.
+
+    Raises EncodingError: the checksum is over all of it.
+    """
+    _check_seal(data, "cell")
+    try:
+        return _read_head(data)
+    except (struct.error, IndexError, ValueError) as error:
+        raise EncodingError("cell", f"does not read: {error}") from error
+
+
+def _read_head(data: bytes) -> Head:
+    flags, at = data[_HEAD.size], _HEAD.size + 1
+    ver, at = _read_version(data, at)
+    expire_ms, rec_floor = 0, ZERO
+    if not flags & _OWN_MOD:
+        at += _EPOCH.size + data[at + _EPOCH.size - 1] + _SEQ.size
+    if flags & _EXPIRES:
+        (expire_ms,) = _SIGNED.unpack_from(data, at)
+        at += _SIGNED.size
+    if flags & _FLOOR:
+        rec_floor, _ = _read_version(data, at)
+    return Head(ver, bool(flags & _TOMBSTONE), expire_ms, rec_floor)
 
 
 def _read_version(data: bytes, at: int) -> tuple[Version, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from becket.core.replication import registers
 from becket.core.replication.messages import Drop, Reply, Status
 from becket.core.replication.rounds import Chore, Task
 from becket.core.replication.versions import ZERO, Version
@@ -73,12 +72,12 @@ class Purging:
     def _sweep(self, now: int) -> None:
         settings = self._ctx.settings
         page = self._ctx.store.page(self._c.part.number, self._after, settings.page_keys)
-        for key, cell in page:
-            if cell is None:
+        for key, head in page:
+            if head is None:
                 continue
-            if cell.value is None:
-                self._consider(key, cell.ver, now)
-            elif registers.is_expired(cell, self._ctx.wall_ms):
+            if head.is_tombstone:
+                self._consider(key, head.ver, now)
+            elif head.is_expired(self._ctx.wall_ms):
                 self._c.keys.add_task(key, Task(Chore.EXPIRE, ZERO))
         self._after = page[-1][0] if len(page) == settings.page_keys else None
         if self._after is None:

@@ -344,8 +344,8 @@ class Replica:
         page = self._store.page(part.number, message.after, limit + 1)
         wanted, buckets = frozenset(message.buckets), self._settings.buckets
         listed = tuple(
-            (key, cell.ver if cell is not None else ZERO)
-            for key, cell in page[:limit]
+            (key, head.ver if head is not None else ZERO)
+            for key, head in page[:limit]
             if not wanted or bucket_of(key, buckets) in wanted
         )
         more = len(page) > limit

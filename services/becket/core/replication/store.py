@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from becket.core.errors import BecketError
-from becket.core.replication.cells import Cell
+from becket.core.replication.cells import Cell, Head
 from becket.core.replication.digests import bucket_of, weigh
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
 from becket.core.ring.config import Config
@@ -80,8 +80,8 @@ class CellReader(Protocol):
 
     def page(
         self, partition: int, after: bytes | None, limit: int
-    ) -> list[tuple[bytes, Cell | None]]:
-        """Up to ``limit`` cells in order of key, after ``after``; None marks a corrupt one."""
+    ) -> list[tuple[bytes, Head | None]]:
+        """Up to ``limit`` heads in order of key, after ``after``; None marks a corrupt cell."""
 
 
 class Recovered(NamedTuple):
@@ -133,8 +133,8 @@ class Store:
         Returns where the next page starts; None at the end.
         """
         page = self._reader.page(partition, after, limit)
-        for key, cell in page:
-            if cell is None:
+        for key, head in page:
+            if head is None:
                 self._corrupt.setdefault(partition, set()).add(bucket_of(key, self._buckets))
         return page[-1][0] if len(page) == limit else None
 
@@ -167,10 +167,10 @@ class Store:
         """Add a bucket's digest up again from its cells, after a corrupt one was replaced."""
         total, whole, after = 0, True, None
         while page := self.page(partition, after, 1000):
-            for key, cell in page:
+            for key, head in page:
                 if bucket_of(key, self._buckets) == bucket:
-                    whole = whole and cell is not None
-                    total += weigh(key, cell) if cell is not None else 0
+                    whole = whole and head is not None
+                    total += weigh(key, head) if head is not None else 0
             after = page[-1][0]
         self._digest_list(partition)[bucket] = total % 2**128
         self._writes.append(PutDigest(partition, bucket, total % 2**128))
@@ -179,8 +179,8 @@ class Store:
 
     def page(
         self, partition: int, after: bytes | None, limit: int
-    ) -> list[tuple[bytes, Cell | None]]:
-        """Up to ``limit`` cells in order of key, after ``after``; None marks a corrupt one."""
+    ) -> list[tuple[bytes, Head | None]]:
+        """Up to ``limit`` heads in order of key, after ``after``; None marks a corrupt cell."""
         if not self._written and partition not in self._cleared:
             return self._reader.page(partition, after, limit)
         return self._merged_page(partition, after, limit)
@@ -201,8 +201,8 @@ class Store:
 
     def _merged_page(
         self, partition: int, after: bytes | None, limit: int
-    ) -> list[tuple[bytes, Cell | None]]:
-        found: dict[bytes, Cell | None] = {}
+    ) -> list[tuple[bytes, Head | None]]:
+        found: dict[bytes, Head | None] = {}
         own = {key: cell for (p, key), cell in self._written.items() if p == partition}
         if partition not in self._cleared:
             found.update(self._reader.page(partition, after, limit + len(own)))
@@ -211,7 +211,7 @@ class Store:
                 if cell is None:
                     found.pop(key, None)
                 else:
-                    found[key] = cell
+                    found[key] = cell.head
         return sorted(found.items())[:limit]
 
     def _digest_list(self, partition: int) -> list[int]:

@@ -90,6 +90,9 @@ class Pacer:
             is_strained = bool(snapshot.strained(settings.heard_ms * 1000))
             for throttle in (self._restoring, self._moving):
                 throttle.note(now_us, foreground, limit_us, is_strained=is_strained)
+        else:
+            self._restoring.meet(foreground)
+            self._moving.meet(foreground)
         self._note_ends(now_us, planning)
         rest_us = max(0, self._rests_until_us - now_us)
         self.view = self._view(foreground, limit_us, rest_us)

@@ -91,6 +91,13 @@ def test_moves_give_way_and_missing_copies_less_so() -> None:
     assert pacer.view.steady_us == 10_000, "what a plan does is not how things are"
 
 
+def test_a_plan_that_begins_beside_a_foreground_begins_small() -> None:
+    pacer, idle = Pacer(SETTINGS, 64), Planning(PlanLimits())
+    assert pacer.pace(at(0), idle).moving == 64
+    assert pacer.pace(at(100, p99_ms=10), idle).moving == 2
+    assert pacer.pace(at(200), idle).moving == 64
+
+
 def test_a_rest_follows_a_plan_and_doubles_with_those_that_end_before_their_end() -> None:
     pacer, planning = Pacer(SETTINGS, 64), planned()
     pacer.pace(at(0), planning)
@@ -167,5 +174,5 @@ def test_a_coordinator_that_moves_for_load_is_no_reason_to_go_slower() -> None:
     assert begun is not None
     for ms in range(1000, 5000, 100):
         pacer.pace(at(ms, begun, p99_ms=50), idle)
-    assert (pacer.view.moving, pacer.view.halvings) == (64.0, 0)
+    assert (pacer.view.moving, pacer.view.halvings) == (2.0, 0)
     assert pacer.view.steady_us == 10_000, "nor is it how things are"

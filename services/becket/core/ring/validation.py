@@ -7,7 +7,7 @@ restores or writes a ring passes here first. What must hold between two rings (P
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from becket.core.errors import InvalidInputError, InvalidRingError
 from becket.core.hashing import check_partition_count
@@ -25,8 +25,10 @@ MAX_NUMBER = 2**63 - 1
 """The largest version, generation and leader term."""
 
 
-def validate(ring: Ring) -> Ring:
+def validate(ring: Ring, sound: Sequence[Config] = ()) -> Ring:
     """Return ``ring`` unchanged where it is sound.
+
+    ``sound``: configs, by partition, that were found sound among the same disks before.
 
     :raises InvalidRingError: it is not; ``field`` says where, as in ``configs[17].old``.
     """
@@ -43,6 +45,8 @@ def validate(ring: Ring) -> Ring:
     check_replica_count(ring.replicas, len(ring.members))
     known = frozenset(ring.by_disk)
     for partition, config in enumerate(ring.configs):
+        if partition < len(sound) and sound[partition] is config:
+            continue
         _config(f"configs[{partition}]", config, known)
     return ring
 

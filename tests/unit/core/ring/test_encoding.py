@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from zlib import crc32
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from becket.core.errors import EncodingError, InvalidRingError
 from becket.core.ring.config import Config
@@ -47,6 +50,37 @@ def test_an_unsound_ring_is_never_written() -> None:
     ring = turning_ring()
     with pytest.raises(InvalidRingError, match="replicas"):
         encode(Ring(1, "c", 9, ring.members, ring.configs))
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_what_was_read_before_changes_nothing_of_what_is_read(data: st.DataObject) -> None:
+    """Rings in any order: changed partitions, other members, another number of partitions."""
+    for _ in range(4):
+        count = data.draw(st.sampled_from((4, 5)), label="members")
+        ring = turning_ring(count, data.draw(st.sampled_from((4, 8)), label="partitions"))
+        configs = list(ring.configs)
+        for partition in data.draw(st.sets(st.integers(0, len(configs) - 1)), label="changed"):
+            old = configs[partition].old
+            other = next(m.disk for m in ring.members if m.disk not in old)
+            joint = configs[partition].begin((*old[1:], other))
+            steps = st.sampled_from((joint, joint.finish(), joint.abandon()))
+            configs[partition] = data.draw(steps, label="step")
+        ring = replace(ring, configs=tuple(configs))
+        assert decode(encode(ring)) == ring
+
+
+def test_a_ring_that_is_not_valid_is_not_remembered() -> None:
+    ring = turning_ring()
+    data = encode(ring)
+    at = data.rindex(bytes((3, 1, 3, 4, 0, 0, 0, 0)))
+    twice = bytearray(data)
+    twice[at + 3] = 3
+    bad = sealed(bytes(twice[len(MAGIC) + 1 : -4]))
+    for _ in range(2):
+        with pytest.raises(EncodingError, match="two replicas on one member"):
+            decode(bad)
+    assert decode(data) == ring
 
 
 def test_every_single_damaged_byte_is_found() -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import balance, ring_change
+from bench import balance, cluster_size, ring_change
 from bench.bars import changes, read_stored, store, verdicts
 from bench.systems import SYSTEMS
 from bench.telling import picture, tell
@@ -98,6 +98,7 @@ def main(
 OTHERS: dict[str, Callable[[list[str]], None]] = {
     "ring-change": ring_change.main,
     "balance": balance.main,
+    "cluster-size": cluster_size.main,
 }
 """Benches of Becket alone, with command lines of their own."""
 

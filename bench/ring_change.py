@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import tempfile
 import time
 from collections import Counter
@@ -34,7 +33,7 @@ from becket.client.client import Client
 from becket.core.errors import BecketError
 from becket.core.ring.ring import Ring
 from becket.testing import Cluster
-from bench.balance import percentile
+from bench.foreground import beside, key
 from bench.sink import stream_rate
 
 if TYPE_CHECKING:
@@ -42,16 +41,10 @@ if TYPE_CHECKING:
 
 FEW, MANY, REPLICAS = 5, 6, 3
 BATCH, LOADERS = 500, 3
-READS = 0.8
 LOOK_S, ASK_S = 0.05, 0.25
 STREAM_S = 3.0
 CALM_S = 3.0
 """After a change, before the next steady span: what was disturbed is over."""
-
-
-def key(number: int) -> bytes:
-    """The key of a number."""
-    return b"bench/%d" % number
 
 
 async def load(client: Client, keys: int, value: bytes) -> float:
@@ -68,43 +61,6 @@ async def load(client: Client, keys: int, value: bytes) -> float:
     began = time.perf_counter()
     await asyncio.gather(*(loader() for _ in range(LOADERS)))
     return keys / (time.perf_counter() - began)
-
-
-class Foreground:
-    """Single reads and writes at a steady rate; when each was begun and how long it took."""
-
-    def __init__(self, client: Client, keys: int, value: bytes, rate: float) -> None:
-        self._client, self._keys, self._value, self._rate = client, keys, value, rate
-        self._rng = random.Random(1)
-        self.took: list[tuple[float, float]] = []
-        self.failed: Counter[str] = Counter()
-
-    async def run(self) -> None:
-        """An open loop, until it is cancelled."""
-        due, open_calls = time.perf_counter(), set[asyncio.Task[None]]()
-        while True:
-            call = asyncio.create_task(self._call(due))
-            open_calls.add(call)
-            call.add_done_callback(open_calls.discard)
-            due += 1 / self._rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-
-    async def _call(self, due: float) -> None:
-        name = key(self._rng.randrange(self._keys))
-        try:
-            if self._rng.random() < READS:
-                await self._client.get(name)
-            else:
-                await self._client.put(name, self._value)
-        except BecketError as error:
-            self.failed[type(error).__name__] += 1
-            return
-        # From when it was due: a call that had to wait for its turn has waited (open loop).
-        self.took.append((due, time.perf_counter() - due))
-
-    def p99_ms(self, since: float, until: float) -> float:
-        """Of the calls that were due in this span."""
-        return percentile([took for due, took in self.took if since <= due < until], 0.99)
 
 
 @dataclass
@@ -238,13 +194,14 @@ def tell(change: Change, sizes: Mapping[int, int]) -> str:
     )
 
 
-async def throttled(cluster: Cluster, client: Client, given: argparse.Namespace) -> None:
+async def throttled(cluster: Cluster, given: argparse.Namespace) -> None:
     """Both changes beside a foreground."""
-    scaler, value = Scaler(cluster, given.limit), bytes(given.value_bytes)
+    scaler = Scaler(cluster, given.limit)
     sizes = sizes_of(await scaler.ring(), given.keys)
-    foreground = Foreground(client, given.keys, value, given.rate)
-    working = asyncio.create_task(foreground.run())
-    try:
+    working = beside(
+        cluster.address, keys=given.keys, value_bytes=given.value_bytes, rate=given.rate
+    )
+    async with working as foreground:
         for count in (MANY, FEW):
             await asyncio.sleep(CALM_S)
             since = time.perf_counter()
@@ -257,9 +214,6 @@ async def throttled(cluster: Cluster, client: Client, given: argparse.Namespace)
                 f" {steady:.1f} ms: {during / steady:.2f} x",
                 flush=True,
             )
-    finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
     done = len(foreground.took)
     print(f"foreground: {done:,} calls, failed: {dict(foreground.failed) or 'none'}", flush=True)
 
@@ -298,7 +252,7 @@ async def run(given: argparse.Namespace) -> None:
             flush=True,
         )
         if "throttled" in given.parts:
-            await throttled(cluster, client, given)
+            await throttled(cluster, given)
         if "unthrottled" in given.parts:
             await unthrottled(cluster, given, stream)
 

@@ -54,8 +54,8 @@ class ThrottleSettings:
     """The budget rises by one each interval."""
     settle_ms: int = 2500
     """After a halving the next one comes no sooner: a report covers the last two seconds."""
-    first: int = 4
-    """The budget at the beginning, with foreground."""
+    first: int = 1
+    """The budget at the beginning, with foreground: nobody knows yet what a change does to it."""
     least_percent: int = 10
     """The smallest budget, in hundredths of a partition."""
     p99_limit_ms: int = 0

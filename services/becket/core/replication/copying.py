@@ -58,8 +58,10 @@ class Copying:
     def __init__(self, coordinator: Coordinator) -> None:
         self._c = coordinator
         self._ctx = coordinator.ctx
+        config = coordinator.config
         # Newcomers are asked too: what an earlier epoch has brought them is not sent again.
-        walk = Walk((), coordinator.config.members, self._is_enough, patient=False)
+        first = self._majority_of_old() | set(config.newcomers)
+        walk = Walk((), config.members, self._is_enough, patient=False, first=first)
         self._listing = Listing(coordinator, walk, self._on_page)
         self._phase = Phase.KEYS
         self._started = False
@@ -105,6 +107,13 @@ class Copying:
             self._feed()
         else:
             self._waiting.append(key)
+
+    def _majority_of_old(self) -> frozenset[Disk]:
+        """This member, and as many others as make a majority of old: those heard last."""
+        own, config, heard = self._ctx.disk, self._c.config, self._c.heard
+        others = sorted(config.old_set - {own}, key=lambda disk: (-heard[disk], disk))
+        most = len(config.old) // 2 + (own not in config.old_set)
+        return frozenset((own, *others[:most]))
 
     def _is_enough(self, disks: AbstractSet[Disk]) -> bool:
         config = self._c.config

@@ -7,7 +7,7 @@ the keys. Invariant: a range is passed only when ``enough`` members have shown t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +35,8 @@ class Walk(NamedTuple):
     enough: Callable[[AbstractSet[Disk]], bool]
     patient: bool
     """Wait for all for a while, not only for enough."""
+    first: frozenset[Disk] = frozenset()
+    """Whom to ask at once, the others only where these take long; empty: everybody."""
 
 
 class Listing:
@@ -56,28 +58,28 @@ class Listing:
         self._id = self._c.ctx.next_id()
         self._replies = {}
         self._started_us = self._c.ctx.now_us
-        self._send()
+        self._send(self._walk.first or self._walk.disks)
 
     def tick(self) -> None:
         """Ask again those that have not answered; settle for enough when it takes long."""
         if self._id and self._c.ctx.now_us - self._sent_us >= self._c.ctx.settings.resend_us:
             self._consider()
             if self._id:
-                self._send()
+                self._send(self._walk.disks)
 
     def stop(self) -> None:
         """End the walk."""
         self._c.forget(self._id)
         self._id = 0
 
-    def _send(self) -> None:
+    def _send(self, disks: Collection[Disk]) -> None:
         c = self._c
         self._sent_us = c.ctx.now_us
         message = ListKeys(
             c.part.number, c.gen, c.epoch, self._id, None, self._walk.buckets, self._after
         )
         for disk in self._walk.disks:
-            if disk not in self._replies:
+            if disk in disks and disk not in self._replies:
                 c.ask(disk, message, self._on_reply)
 
     def _on_reply(self, disk: Disk, reply: Reply) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from becket.core.replication.effects import Certificate
-from becket.core.replication.messages import Accept, CopyIn, CopyKeys, ReadKey, Reply
+from becket.core.replication.messages import Accept, CopyIn, CopyKeys, ListKeys, ReadKey, Reply
 from becket.core.ring.config import Config
 from tests.unit.core.replication.stage import Stage, put
 
@@ -86,6 +86,20 @@ def test_a_key_on_which_replicas_differ_is_touched_by_itself() -> None:
     assert b"k01" not in arrived(stage)
     assert b"k01" in {message.key for message in stage.sent(ReadKey)}
     assert values(stage, "d")[b"k01"] == b"w"
+
+
+def test_one_majority_of_old_is_listed_and_another_where_that_takes_long() -> None:
+    stage, _ = filled(6)
+    begin(stage)
+    stage.wait(40)
+    listed = {to for _, to, message in stage.seen if isinstance(message, ListKeys)}
+    assert listed in ({"b", "d"}, {"c", "d"}), "what the coordinator has it reads itself"
+    stage, _ = filled(6)
+    stage.hold = lambda sender, _to, message: (
+        sender == "b" and isinstance(message, Reply) and bool(message.keys)
+    )
+    certified(stage, begin(stage).gen)
+    assert len(arrived(stage)) == 6
 
 
 def test_a_key_that_is_written_meanwhile_is_copied_as_it_is_then() -> None:

@@ -91,6 +91,26 @@ def test_moves_give_way_and_missing_copies_less_so() -> None:
     assert pacer.view.steady_us == 10_000, "what a plan does is not how things are"
 
 
+def test_a_supervisor_that_begins_amid_a_plan_learns_what_is_steady_between_two_steps() -> None:
+    settings = replace(SETTINGS, throttle=replace(SETTINGS.throttle, settle_ms=500))
+    pacer, planning = Pacer(settings, 64), planned()
+    old = RING.configs[0].old
+    other = next(m.disk for m in RING.members if m.disk not in old)
+    joint = apply_wishes(RING, [Begin(0, RING.configs[0].gen, (*old[1:], other))]).ring
+    assert joint is not None
+    for ms in range(0, 1000, 100):
+        pacer.pace(at(ms, joint, p99_ms=300), planning)
+    assert pacer.view.limit_us == 1000 * settings.throttle.p99_unknown_ms
+    for ms in range(1000, 3000, 100):
+        pacer.pace(at(ms, p99_ms=90), planning)
+    assert pacer.view.steady_us == 90_000, "of the moments in which nothing was under way"
+    # One that has seen a cluster at rest knows better than a pause between two steps.
+    pacer.pace(at(3000, p99_ms=90), Planning(PlanLimits()))
+    for ms in range(3100, 6000, 100):
+        pacer.pace(at(ms, p99_ms=200), planning)
+    assert pacer.view.steady_us == 90_000
+
+
 def test_a_plan_that_begins_beside_a_foreground_begins_small() -> None:
     pacer, idle = Pacer(SETTINGS, 64), Planning(PlanLimits())
     assert pacer.pace(at(0), idle).moving == 64

@@ -70,7 +70,7 @@ class Pacer:
         self._restoring = Throttle(settings.throttle, most)
         self._moving = Throttle(settings.throttle, most)
         self._began_amid = True
-        """Whether this process has not yet seen a moment without a plan: it learns what is steady
+        """Whether this process has seen no foreground yet without a plan: it learns what is steady
         between two steps then, or a limit for the unknown would slow all that is left."""
         self._known_ends: tuple[int, int] | None = None
         self._undone_in_a_row = 0
@@ -87,9 +87,10 @@ class Pacer:
         # A coordinator that moves for load copies nothing, and is no reason to go slower.
         copies = ring is not None and any(ring.configs[p].newcomers for p in changing)
         is_running = plan is not None and plan.state is PlanState.RUNNING
-        self._began_amid = self._began_amid and is_running
         is_calm = not changing and (self._began_amid or not is_running)
         self._steady.note(now_us, foreground, is_calm=is_calm)
+        if not changing and not is_running and self._steady.p99_us is not None:
+            self._began_amid = False
         limit_us = self._steady.limit_us
         if copies or is_running:
             is_strained = bool(snapshot.strained(settings.heard_ms * 1000))

@@ -98,6 +98,8 @@ def test_a_supervisor_that_begins_amid_a_plan_learns_what_is_steady_between_two_
     other = next(m.disk for m in RING.members if m.disk not in old)
     joint = apply_wishes(RING, [Begin(0, RING.configs[0].gen, (*old[1:], other))]).ring
     assert joint is not None
+    # Its first round, in which it has heard of nothing yet, neither of a plan nor of operations.
+    pacer.pace(at(0), Planning(PlanLimits()))
     for ms in range(0, 1000, 100):
         pacer.pace(at(ms, joint, p99_ms=300), planning)
     assert pacer.view.limit_us == 1000 * settings.throttle.p99_unknown_ms

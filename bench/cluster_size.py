@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import time
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from becket import Put
-from becket.core.errors import BecketError
 from becket.testing import Cluster
-from bench.foreground import beside, key
+from bench.foreground import beside
+from bench.measuring import processor_s
+from bench.ring_change import load
 
 SIZES = (3, 6, 9, 12)
 PARTITIONS, VALUE_BYTES = 128, 100
@@ -39,16 +37,6 @@ class Cost(NamedTuple):
     failed: int
 
 
-def processor_s(pids: Iterable[int]) -> float:
-    """What these processes have used until now, in seconds."""
-    ticks = 0
-    for pid in pids:
-        # Behind the name, which is in brackets and may hold spaces: utime and stime.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 async def used_s(pids: Sequence[int], seconds: float) -> float:
     """What these processes use a second, measured over so many."""
     before, since = processor_s(pids), time.perf_counter()
@@ -61,11 +49,7 @@ async def cost(members: int, given: argparse.Namespace) -> Cost:
     cluster = Cluster(members, partitions=PARTITIONS, ready_s=120)
     async with cluster:
         async with cluster.client(timeout=60) as client:
-            puts = [Put(key(number), bytes(VALUE_BYTES)) for number in range(given.keys)]
-            for start in range(0, given.keys, 500):
-                for answer in await client.batch(puts[start : start + 500]):
-                    if isinstance(answer, BecketError):
-                        raise answer
+            await load(client, given.keys, bytes(VALUE_BYTES))
         await asyncio.sleep(SETTLE_S)
         pids = [cluster.processes[name].pid for name in cluster.members]
         rest = await used_s(pids, given.seconds)

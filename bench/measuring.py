@@ -7,9 +7,11 @@ after each workload, so that what was measured is there even if the process is e
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,10 @@ from bench.workloads import BOUNDS, SIZES, Way, Workload, of_system
 LEAST_RATE = 50.0
 
 
-def processor_s(pids: list[int]) -> float:
-    """The processor time of these processes and of this one."""
+def processor_s(pids: Iterable[int]) -> float:
+    """The processor time of these processes until now."""
     total = 0.0
-    for process in (psutil.Process(), *_alive(pids)):
+    for process in _alive(pids):
         times = process.cpu_times()
         total += times.user + times.system
     return total
@@ -43,7 +45,7 @@ def memory_mib(pids: list[int]) -> float:
     return sum(process.memory_info().rss for process in _alive(pids)) / (1 << 20)
 
 
-def _alive(pids: list[int]) -> list[psutil.Process]:
+def _alive(pids: Iterable[int]) -> list[psutil.Process]:
     return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
 
 
@@ -100,7 +102,8 @@ class Measurement:
         if workload.way is Way.KILL:
             return await drive_gaps(self._system, store, self._size.kill_s)
         pids = self._system.pids()
-        before = processor_s(pids)
+        counted = [os.getpid(), *pids]
+        before = processor_s(counted)
         warm = 0.0
         if workload.way is Way.LOAD:
             recording = await load(store, self._size.load_keys, workload.value_bytes, self._seed)
@@ -111,7 +114,7 @@ class Measurement:
                 drive = self._half(drive, workload.of)
             recording = await self._driven(store, workload, drive)
             warm = drive.warm_up_s
-        spent = processor_s(pids) - before
+        spent = processor_s(counted) - before
         # The warm-up has cost as much a second as what was measured.
         recording.processor_s = spent * recording.seconds / (recording.seconds + warm)
         return recording.row() | {

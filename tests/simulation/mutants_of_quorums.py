@@ -211,13 +211,13 @@ RING = (
         (
             core(
                 "copying",
-                "if own not in holders or not holders >= page.asked & config.old_set:",
+                "if own not in holders or not holders >= old:",
                 "if False:",
             ),
             core(
                 "copying",
-                "return highest if config.quorum(holders | set(config.newcomers)) else ZERO",
-                "return shown.get(own, ZERO)",
+                "return highest\n",
+                "return shown.get(own, ZERO)\n",
             ),
         ),
     ),

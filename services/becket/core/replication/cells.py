@@ -89,9 +89,14 @@ class Cell(NamedTuple):
     rec_floor: Version
 
     @property
+    def is_tombstone(self) -> bool:
+        """Whether it says that the key was deleted."""
+        return self.value is None
+
+    @property
     def head(self) -> Head:
         """What background work needs of it."""
-        return Head(self.ver, self.value is None, self.expire_ms, self.rec_floor)
+        return Head(self.ver, self.is_tombstone, self.expire_ms, self.rec_floor)
 
     def rewritten(self, ver: Version) -> Cell:
         """The same content at a higher version (R13, R18, R21); ``mod`` stays."""
@@ -105,10 +110,6 @@ class Head(NamedTuple):
     is_tombstone: bool
     expire_ms: int
     rec_floor: Version
-
-    def is_expired(self, wall_ms: int) -> bool:
-        """Whether there is a value whose time has passed on this clock."""
-        return not self.is_tombstone and 0 < self.expire_ms <= wall_ms
 
 
 class Attempt(NamedTuple):

@@ -44,9 +44,9 @@ class Phase(Enum):
 class Batch:
     """Chosen cells on their way to every newcomer, in one message each."""
 
-    def __init__(self, message: CopyKeys, now_us: int) -> None:
+    def __init__(self, message: CopyKeys) -> None:
         self.message = message
-        self.sent_us = now_us
+        self.sent_us = 0
         self.acks: set[Disk] = set()
         self.left: set[bytes] = set()
         """Keys that some newcomer did not store."""
@@ -60,7 +60,8 @@ class Copying:
         self._ctx = coordinator.ctx
         config = coordinator.config
         # Newcomers are asked too: what an earlier epoch has brought them is not sent again.
-        first = self._majority_of_old() | set(config.newcomers)
+        self._newcomers = frozenset(config.newcomers)
+        first = self._majority_of_old() | self._newcomers
         walk = Walk((), config.members, self._is_enough, patient=False, first=first)
         self._listing = Listing(coordinator, walk, self._on_page)
         self._phase = Phase.KEYS
@@ -116,17 +117,19 @@ class Copying:
         return frozenset((own, *others[:most]))
 
     def _is_enough(self, disks: AbstractSet[Disk]) -> bool:
-        config = self._c.config
-        return disks >= set(config.newcomers) and config.old_majority(disks)
+        return disks >= self._newcomers and self._c.config.old_majority(disks)
 
     def _on_page(self, page: Page) -> None:
         self._listed = frozenset(page.keys)
         self._certified = set()
+        # Everybody who shows the page has promised this epoch: nothing older can come after it.
+        is_touch = self._ctx.disk in page.asked and self._c.config.quorum(page.asked)
+        old = page.asked & self._c.config.old_set
         for key, shown in page.keys.items():
-            version = self._chosen_version(page, shown)
+            version = self._chosen_version(old, shown) if is_touch else ZERO
             if version == ZERO or self._c.keys.knows(key):
                 self._waiting.append(key)
-            elif all(shown.get(disk) == version for disk in self._c.config.newcomers):
+            elif all(shown.get(disk) == version for disk in self._newcomers):
                 self._certified.add(key)
             else:
                 self._chosen.append((key, version))
@@ -134,19 +137,17 @@ class Copying:
         self._page_open = True
         self._feed()
 
-    def _chosen_version(self, page: Page, shown: dict[Disk, Version]) -> Version:
-        """R13 by a page: what all of old that was asked shows, and nobody shows more; else ZERO.
+    def _chosen_version(self, old: AbstractSet[Disk], shown: dict[Disk, Version]) -> Version:
+        """R13 by a page: what ``old`` and this member show, and nobody shows more; else ZERO.
 
-        Everybody who shows the page has promised this epoch, so nothing older can come after it.
+        With the newcomers, who are about to hold it, they are all that the page is from.
         """
-        config, own = self._c.config, self._ctx.disk
-        if own not in page.asked or not config.quorum(page.asked):
-            return ZERO
+        own = self._ctx.disk
         highest = max(shown.values())
-        holders = {disk for disk in page.asked if shown.get(disk) == highest}
-        if own not in holders or not holders >= page.asked & config.old_set:
+        holders = {disk for disk, version in shown.items() if version == highest}
+        if own not in holders or not holders >= old:
             return ZERO
-        return highest if config.quorum(holders | set(config.newcomers)) else ZERO
+        return highest
 
     def _feed(self) -> None:
         """Keep a bounded number of keys under way; a flag keeps keys done at once from nesting."""
@@ -174,9 +175,14 @@ class Copying:
             return
         c, number = self._c, self._ctx.next_id()
         message = CopyKeys(c.part.number, c.gen, c.epoch, number, None, cells)
-        self._batch = Batch(message, self._ctx.now_us)
-        for disk in c.config.newcomers:
-            c.ask(disk, message, self._on_batch)
+        self._batch = Batch(message)
+        self._send(self._batch)
+
+    def _send(self, batch: Batch) -> None:
+        batch.sent_us = self._ctx.now_us
+        for disk in self._c.config.newcomers:
+            if disk not in batch.acks:
+                self._c.ask(disk, batch.message, self._on_batch)
 
     def _next_cells(self) -> tuple[tuple[bytes, Cell], ...]:
         """The next chosen cells that fit into one message and may be taken up."""
@@ -215,7 +221,7 @@ class Copying:
             return
         batch.acks.add(disk)
         batch.left.update(key for key, _ in reply.keys)
-        if batch.acks >= set(self._c.config.newcomers):
+        if batch.acks >= self._newcomers:
             self._batch = None
             self._c.forget(reply.id)
             self._certified.update(k for k, _ in batch.message.cells if k not in batch.left)
@@ -224,12 +230,9 @@ class Copying:
             self._feed()
 
     def _send_again(self) -> None:
-        batch, now = self._batch, self._ctx.now_us
-        if batch is not None and now - batch.sent_us >= self._ctx.settings.resend_us:
-            batch.sent_us = now
-            for disk in self._c.config.newcomers:
-                if disk not in batch.acks:
-                    self._c.ask(disk, batch.message, self._on_batch)
+        batch = self._batch
+        if batch and self._ctx.now_us - batch.sent_us >= self._ctx.settings.resend_us:
+            self._send(batch)
 
     # The end of a page, and of all
 
@@ -259,7 +262,7 @@ class Copying:
             self._consider_floor()
 
     def _consider_floor(self) -> None:
-        if self._phase is not Phase.FLOOR or not self._floor_acks >= set(self._c.config.newcomers):
+        if self._phase is not Phase.FLOOR or not self._floor_acks >= self._newcomers:
             return
         if self._c.known_floor > self._floor:
             # A late reply has shown a higher floor since: the newcomers take that one.

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar
 
 from becket.core.errors import EncodingError
 from becket.core.replication.cells import Cell, Head, Record, Result, Verdict
 from becket.core.replication.store import PartitionRecord
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
 from becket.core.ring.config import Config
+
+Decoded = TypeVar("Decoded")
 
 FORMAT = 1
 
@@ -60,16 +64,35 @@ def encode_cell(cell: Cell) -> bytes:
 
 def decode_cell(data: bytes) -> Cell:
     """The cell that ``encode_cell`` wrote; raises EncodingError."""
+    return _decoded(data, _read_cell)
+
+
+def decode_head(data: bytes) -> Head:
+    """The head of the cell that ``encode_cell`` wrote: a sixth of the cost beside two records.
+
+    Raises EncodingError: the checksum is over all of it.
+    """
+    return _decoded(data, _read_head)
+
+
+def _decoded(data: bytes, read: Callable[[bytes], Decoded]) -> Decoded:
     _check_seal(data, "cell")
     try:
-        return _read_cell(data)
+        return read(data)
     except (struct.error, IndexError, KeyError, ValueError) as error:
         raise EncodingError("cell", f"does not read: {error}") from error
 
 
-def _read_cell(data: bytes) -> Cell:
-    # Plain functions over an offset: each write of a key decodes its cell first, and a reader
-    # object costs four times as much.
+# Plain functions over an offset: each write of a key decodes its cell first, and a reader object
+# costs four times as much.
+
+
+def _read_head(data: bytes) -> Head:
+    return _read_beginning(data)[0]
+
+
+def _read_beginning(data: bytes) -> tuple[Head, Version, int]:
+    """The head, ``mod``, and where the records begin."""
     flags, at = data[_HEAD.size], _HEAD.size + 1
     ver, at = _read_version(data, at)
     mod = ver
@@ -81,6 +104,11 @@ def _read_cell(data: bytes) -> Cell:
         at += 8
     if flags & _FLOOR:
         rec_floor, at = _read_version(data, at)
+    return Head(ver, bool(flags & _TOMBSTONE), expire_ms, rec_floor), mod, at
+
+
+def _read_cell(data: bytes) -> Cell:
+    (ver, is_tombstone, expire_ms, rec_floor), mod, at = _read_beginning(data)
     (count,) = _COUNT.unpack_from(data, at)
     at += 2
     records = []
@@ -88,37 +116,11 @@ def _read_cell(data: bytes) -> Cell:
         record, at = _read_record(data, at)
         records.append(record)
     value = None
-    if not flags & _TOMBSTONE:
+    if not is_tombstone:
         value, at = data[at:], len(data)
     if at != len(data):
         raise ValueError(f"goes on after {at} bytes")
     return Cell(ver, mod, value, expire_ms, tuple(records), rec_floor)
-
-
-def decode_head(data: bytes) -> Head:
-    """The head of the cell that ``encode_cell`` wrote, at a third of the cost.
-
-    Raises EncodingError: the checksum is over all of it.
-    """
-    _check_seal(data, "cell")
-    try:
-        return _read_head(data)
-    except (struct.error, IndexError, ValueError) as error:
-        raise EncodingError("cell", f"does not read: {error}") from error
-
-
-def _read_head(data: bytes) -> Head:
-    flags, at = data[_HEAD.size], _HEAD.size + 1
-    ver, at = _read_version(data, at)
-    expire_ms, rec_floor = 0, ZERO
-    if not flags & _OWN_MOD:
-        at += _EPOCH.size + data[at + _EPOCH.size - 1] + _SEQ.size
-    if flags & _EXPIRES:
-        (expire_ms,) = _SIGNED.unpack_from(data, at)
-        at += _SIGNED.size
-    if flags & _FLOOR:
-        rec_floor, _ = _read_version(data, at)
-    return Head(ver, bool(flags & _TOMBSTONE), expire_ms, rec_floor)
 
 
 def _read_version(data: bytes, at: int) -> tuple[Version, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from becket.core.replication import registers
 from becket.core.replication.messages import Drop, Reply, Status
 from becket.core.replication.rounds import Chore, Task
 from becket.core.replication.versions import ZERO, Version
@@ -77,7 +78,7 @@ class Purging:
                 continue
             if head.is_tombstone:
                 self._consider(key, head.ver, now)
-            elif head.is_expired(self._ctx.wall_ms):
+            elif registers.is_expired(head, self._ctx.wall_ms):
                 self._c.keys.add_task(key, Task(Chore.EXPIRE, ZERO))
         self._after = page[-1][0] if len(page) == settings.page_keys else None
         if self._after is None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from becket.core.replication.cells import (
     Attempt,
     Cell,
+    Head,
     Kind,
     Operation,
     Reason,
@@ -70,9 +71,9 @@ class Reign(NamedTuple):
     wall_ms: int
 
 
-def is_expired(cell: Cell | None, wall_ms: int) -> bool:
+def is_expired(cell: Cell | Head | None, wall_ms: int) -> bool:
     """Whether the cell holds a value whose time has passed on this clock."""
-    return cell is not None and cell.value is not None and 0 < cell.expire_ms <= wall_ms
+    return cell is not None and not cell.is_tombstone and 0 < cell.expire_ms <= wall_ms
 
 
 def expired(cell: Cell, ver: Version) -> Cell:

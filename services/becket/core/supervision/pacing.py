@@ -87,9 +87,10 @@ class Pacer:
         # A coordinator that moves for load copies nothing, and is no reason to go slower.
         copies = ring is not None and any(ring.configs[p].newcomers for p in changing)
         is_running = plan is not None and plan.state is PlanState.RUNNING
-        is_calm = not changing and (self._began_amid or not is_running)
+        is_at_rest = not changing and not is_running
+        is_calm = is_at_rest or (self._began_amid and not changing)
         self._steady.note(now_us, foreground, is_calm=is_calm)
-        if not changing and not is_running and self._steady.p99_us is not None:
+        if is_at_rest and self._steady.p99_us is not None:
             self._began_amid = False
         limit_us = self._steady.limit_us
         if copies or is_running:

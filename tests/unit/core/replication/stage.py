@@ -156,6 +156,19 @@ class Stage:
             if 0 in member.seats and member.seats[0].role is Role.COORDINATING
         ]
 
+    def cells(self, name: str) -> dict[bytes, bytes | None]:
+        """The values on one disk."""
+        return {key: cell.value for key, cell in self.disks[name].view.cells.get(0, {}).items()}
+
+    def certify(self, gen: int) -> Certificate:
+        """Wait until the copy of this generation is certified."""
+        for _ in range(50):
+            for certificate in self.certificates:
+                if certificate.gen == gen:
+                    return certificate
+            self.wait(100)
+        raise AssertionError("the copy is never certified")
+
     def send(self, name: str, *operations: Operation, **changes: Any) -> int:  # noqa: ANN401 - fields of Attempt
         """Submit an attempt; returns its id. Fields of ``Attempt`` may be overridden."""
         self._ids += 1

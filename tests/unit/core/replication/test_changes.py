@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from becket.core.replication.cells import Outcome, Verdict
 from becket.core.replication.copying import Phase
-from becket.core.replication.effects import Certificate
 from becket.core.replication.messages import (
     Accept,
     CopyKeys,
@@ -21,22 +20,6 @@ from becket.core.replication.messages import (
 from becket.core.replication.roles import Role
 from becket.core.replication.versions import ZERO
 from tests.unit.core.replication.stage import DELETE, GET, Stage, increment, put
-
-
-def cells(stage: Stage, name: str) -> dict[bytes, bytes | None]:
-    """The values on one disk."""
-    return {k: cell.value for k, cell in stage.disks[name].view.cells.get(0, {}).items()}
-
-
-def certify(stage: Stage, gen: int) -> Certificate:
-    """Wait until the copy of this generation is certified."""
-    for _ in range(50):
-        for certificate in stage.certificates:
-            if certificate.gen == gen:
-                return certificate
-        stage.wait(100)
-    raise AssertionError("the copy is never certified")
-
 
 # Take-over
 
@@ -204,10 +187,10 @@ def test_r17_to_r19_a_newcomer_gets_everything_before_it_is_certified() -> None:
     joint = stage.config.begin(("a", "b", "d"))
     for member in "abcd":
         stage.offer(member, joint)
-    certificate = certify(stage, joint.gen)
+    certificate = stage.certify(joint.gen)
     assert certificate.disk == "a"
-    assert cells(stage, "d") == cells(stage, "a")
-    assert cells(stage, "d")[b"k3"] is None
+    assert stage.cells("d") == stage.cells("a")
+    assert stage.cells("d")[b"k3"] is None
     copying = stage.members["a"].seats[0].coordinator.copying  # type: ignore[union-attr]
     assert copying is not None
     assert copying.is_certified
@@ -225,7 +208,7 @@ def test_r19_no_certificate_while_a_newcomer_lacks_the_floor() -> None:
     stage.wait(2000)
     assert stage.certificates == []
     stage.heal()
-    certify(stage, joint.gen)
+    stage.certify(joint.gen)
 
 
 def test_copying_goes_no_faster_than_it_is_allowed_to() -> None:
@@ -238,13 +221,13 @@ def test_copying_goes_no_faster_than_it_is_allowed_to() -> None:
     for member in "abcd":
         stage.offer(member, joint)
     stage.wait(2000)
-    assert cells(stage, "d") == {}
+    assert stage.cells("d") == {}
     stage.copies = 1
     for copied in range(1, 13):
         stage.wait(20, step_ms=20)
-        assert len(cells(stage, "d")) <= copied
-    certify(stage, joint.gen)
-    assert cells(stage, "d") == cells(stage, name)
+        assert len(stage.cells("d")) <= copied
+    stage.certify(joint.gen)
+    assert stage.cells("d") == stage.cells(name)
 
 
 def test_r14_in_joint_both_majorities_must_take_a_write() -> None:
@@ -265,7 +248,7 @@ def test_r3_all_replicas_can_be_replaced_at_once() -> None:
     joint = stage.config.begin(("d", "e", "f"))
     for member in "abcdef":
         stage.offer(member, joint)
-    certificate = certify(stage, joint.gen)
+    certificate = stage.certify(joint.gen)
     assert certificate.disk in "def", "a member of new coordinates at the final CAS"
     for member in "abcdef":
         stage.offer(member, joint.finish())
@@ -280,12 +263,12 @@ def test_r5_a_removed_member_deletes_its_cells_and_keeps_what_it_promised() -> N
     joint = stage.config.begin(("a", "b", "d"))
     for member in "abcd":
         stage.offer(member, joint)
-    certify(stage, joint.gen)
+    stage.certify(joint.gen)
     for member in "abcd":
         stage.offer(member, joint.finish())
     stage.wait(1500)
     record = stage.disks["c"].view.records[0]
-    assert cells(stage, "c") == {}
+    assert stage.cells("c") == {}
     assert record.config == joint.finish()
     assert record.promised > ZERO.epoch
     assert record.since is None
@@ -298,18 +281,18 @@ def test_r4_a_member_that_joins_again_starts_empty() -> None:
     joint = stage.config.begin(("a", "b", "d"))
     for member in "abd":
         stage.offer(member, joint)
-    certify(stage, joint.gen)
+    stage.certify(joint.gen)
     final = joint.finish()
     for member in "abd":
         stage.offer(member, final)
     stage.wait(1500)
-    assert cells(stage, "c") == {b"k": b"v"}
+    assert stage.cells("c") == {b"k": b"v"}
     again = final.begin(("a", "b", "c"))
     stage.hold = lambda _s, to, message: to == "c" and isinstance(message, CopyKeys | Accept)
     for member in "abcd":
         stage.offer(member, again)
     stage.wait(1500)
-    assert cells(stage, "c") == {}
+    assert stage.cells("c") == {}
 
 
 def test_r2_a_change_can_be_abandoned_at_any_time() -> None:
@@ -322,7 +305,7 @@ def test_r2_a_change_can_be_abandoned_at_any_time() -> None:
         stage.offer(member, joint.abandon())
     stage.wait(1500)
     assert stage.ask(stage.coordinator(), GET).results[0].value == b"v"
-    assert cells(stage, "d") == {}
+    assert stage.cells("d") == {}
 
 
 def test_r3_a_change_interrupts_no_operation() -> None:
@@ -351,7 +334,7 @@ def test_r35_a_member_that_was_away_is_brought_level_in_the_background() -> None
         stage.ask(name, put(str(number)), key=b"k%d" % number, session=f"s{number}")
     stage.start("c")
     stage.wait(3000)
-    assert cells(stage, "c") == cells(stage, "a")
+    assert stage.cells("c") == stage.cells("a")
     coordinator = stage.members[name].seats[0].coordinator
     assert coordinator is not None
     assert coordinator.levelling.is_level("c")
@@ -363,7 +346,7 @@ def test_r21_a_tombstone_that_all_have_is_purged_and_the_floor_raised() -> None:
     stage.ask(name, put("v"))
     stage.ask(name, DELETE)
     stage.wait(1500)
-    assert all(cells(stage, disk) == {} for disk in "abc")
+    assert all(stage.cells(disk) == {} for disk in "abc")
     assert all(stage.disks[d].view.records[0].floor > ZERO for d in "abc")
     assert stage.ask(name, put("again")).outcome is not Outcome.UNKNOWN
 
@@ -387,7 +370,7 @@ def test_r21_nothing_is_purged_in_a_joint_config() -> None:
     for member in "abcd":
         stage.offer(member, joint)
     stage.wait(2000)
-    assert b"k" in cells(stage, "a")
+    assert b"k" in stage.cells("a")
 
 
 def test_r8_a_damaged_cell_is_not_absent_and_is_healed_from_the_others() -> None:
@@ -399,7 +382,7 @@ def test_r8_a_damaged_cell_is_not_absent_and_is_healed_from_the_others() -> None
     stage.wait(1500)
     assert any(reply.status is Status.CORRUPT for reply in stage.sent(Reply))
     assert stage.disks["b"].view.corrupt == set()
-    assert cells(stage, "b") == {b"k": b"v"}
+    assert stage.cells("b") == {b"k": b"v"}
 
 
 def test_r8_the_coordinators_own_damaged_cell_is_read_from_the_others() -> None:
@@ -424,7 +407,7 @@ def test_r8_a_partition_of_two_mends_a_damaged_cell() -> None:
     successor = stage.coordinator()
     assert stage.ask(successor, GET).results[0].value == b"v"
     stage.wait(1500)
-    assert cells(stage, other) == {b"k": b"v"}
+    assert stage.cells(other) == {b"k": b"v"}
     assert stage.disks[other].view.corrupt == set()
 
 

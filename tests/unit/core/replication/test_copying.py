@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from becket.core.replication.effects import Certificate
 from becket.core.replication.messages import Accept, CopyIn, CopyKeys, ListKeys, ReadKey, Reply
 from becket.core.ring.config import Config
 from tests.unit.core.replication.stage import Stage, put
@@ -26,19 +25,15 @@ def begin(stage: Stage) -> Config:
     return joint
 
 
-def certified(stage: Stage, gen: int) -> Certificate:
-    """The certificate of this generation, once it is there."""
-    for _ in range(50):
-        found = [each for each in stage.certificates if each.gen == gen]
-        if found:
-            return found[-1]
-        stage.wait(100)
-    raise AssertionError("the copy is never certified")
-
-
-def values(stage: Stage, name: str) -> dict[bytes, bytes | None]:
-    """What is on one disk."""
-    return {key: cell.value for key, cell in stage.disks[name].view.cells.get(0, {}).items()}
+def partly_copied(stage: Stage, keys: int) -> Config:
+    """Member d is taking the place of c, one key a tick, and has been given so many."""
+    stage.copies = 1
+    joint = begin(stage)
+    for _ in range(100):
+        if len(stage.cells("d")) >= keys:
+            return joint
+        stage.wait(20)
+    raise AssertionError("the keys never arrive")
 
 
 def arrived(stage: Stage) -> list[bytes]:
@@ -48,8 +43,8 @@ def arrived(stage: Stage) -> list[bytes]:
 
 def test_keys_that_replicas_agree_on_go_many_at_once() -> None:
     stage, name = filled(40, copy_keys=16, page_keys=100)
-    certified(stage, begin(stage).gen)
-    assert values(stage, "d") == values(stage, name)
+    stage.certify(begin(stage).gen)
+    assert stage.cells("d") == stage.cells(name)
     assert [len(message.cells) for message in stage.sent(CopyKeys)] == [16, 16, 8]
     assert not stage.sent(ReadKey)
     assert not stage.sent(CopyIn)
@@ -57,7 +52,7 @@ def test_keys_that_replicas_agree_on_go_many_at_once() -> None:
 
 def test_a_message_of_a_copy_is_bounded_in_bytes() -> None:
     stage, _ = filled(6, copy_keys=16, copy_bytes=8)
-    certified(stage, begin(stage).gen)
+    stage.certify(begin(stage).gen)
     assert [len(message.cells) for message in stage.sent(CopyKeys)] == [2, 2, 2]
 
 
@@ -68,8 +63,8 @@ def test_one_message_at_a_time_is_under_way() -> None:
     stage.wait(300)
     assert len(set(arrived(stage))) == 8
     stage.heal()
-    certified(stage, joint.gen)
-    assert values(stage, "d") == values(stage, name)
+    stage.certify(joint.gen)
+    assert stage.cells("d") == stage.cells(name)
 
 
 def test_a_key_on_which_replicas_differ_is_touched_by_itself() -> None:
@@ -82,10 +77,10 @@ def test_a_key_on_which_replicas_differ_is_touched_by_itself() -> None:
     joint = begin(stage)
     stage.wait(300)
     stage.heal()
-    certified(stage, joint.gen)
+    stage.certify(joint.gen)
     assert b"k01" not in arrived(stage)
     assert b"k01" in {message.key for message in stage.sent(ReadKey)}
-    assert values(stage, "d")[b"k01"] == b"w"
+    assert stage.cells("d")[b"k01"] == b"w"
 
 
 def test_one_majority_of_old_is_listed_and_another_where_that_takes_long() -> None:
@@ -98,7 +93,7 @@ def test_one_majority_of_old_is_listed_and_another_where_that_takes_long() -> No
     stage.hold = lambda sender, _to, message: (
         sender == "b" and isinstance(message, Reply) and bool(message.keys)
     )
-    certified(stage, begin(stage).gen)
+    stage.certify(begin(stage).gen)
     assert len(arrived(stage)) == 6
 
 
@@ -109,41 +104,35 @@ def test_a_key_that_is_written_meanwhile_is_copied_as_it_is_then() -> None:
     stage.wait(300)
     stage.ask(stage.coordinator(), put("w"), key=b"k05", session="later")
     stage.copies = None
-    certified(stage, joint.gen)
-    assert values(stage, "d")[b"k05"] == b"w"
+    stage.certify(joint.gen)
+    assert stage.cells("d")[b"k05"] == b"w"
     assert b"k05" not in arrived(stage)
-    assert values(stage, "d") == values(stage, name)
+    assert stage.cells("d") == stage.cells(name)
 
 
 def test_another_coordinator_goes_on_where_the_copy_stood() -> None:
     stage, name = filled(30, copy_keys=4)
-    stage.copies = 1
-    joint = begin(stage)
-    while len(values(stage, "d")) < 20:
-        stage.wait(20)
-    there = set(values(stage, "d"))
+    joint = partly_copied(stage, 20)
+    there = set(stage.cells("d"))
     stage.stop(name)
     stage.copies = None
     stage.seen.clear()
-    certificate = certified(stage, joint.gen)
+    certificate = stage.certify(joint.gen)
     assert certificate.disk != name
     assert there.isdisjoint(arrived(stage))
-    assert len(values(stage, "d")) == 30
+    assert len(stage.cells("d")) == 30
 
 
 def test_a_newcomer_whose_cell_is_damaged_is_given_it_anew() -> None:
     stage, name = filled(6, copy_keys=2)
-    stage.copies = 1
-    joint = begin(stage)
-    while len(values(stage, "d")) < 4:
-        stage.wait(20)
+    joint = partly_copied(stage, 4)
     stage.stop(name)
     stage.disks["d"].view.corrupt.add((0, b"k01"))
     stage.start(name)
     stage.copies = None
-    certified(stage, joint.gen)
+    stage.certify(joint.gen)
     assert stage.disks["d"].view.corrupt == set()
-    assert len(values(stage, "d")) == 6
+    assert len(stage.cells("d")) == 6
 
 
 def test_what_is_lost_on_the_way_is_sent_again() -> None:
@@ -158,6 +147,6 @@ def test_what_is_lost_on_the_way_is_sent_again() -> None:
 
     stage.hold = once
     joint = begin(stage)
-    certified(stage, joint.gen)
+    stage.certify(joint.gen)
     assert len(lost) == 5
-    assert values(stage, "d") == values(stage, name)
+    assert stage.cells("d") == stage.cells(name)

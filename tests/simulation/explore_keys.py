@@ -19,6 +19,7 @@ from becket.core.replication.context import Context
 from becket.core.replication.coordinator import Coordinator
 from becket.core.replication.leases import Pair, SentClaim
 from becket.core.replication.levelling import Levelling
+from becket.core.replication.lookout import Lookout
 from becket.core.replication.replica import Part, Replica
 from becket.core.replication.rounds import Round
 from becket.core.replication.seats import Candidature, Seat
@@ -38,7 +39,7 @@ _VALUES -= {registers.Fold, store.Recovered}
 
 _IGNORED: dict[type, frozenset[str]] = {
     Shell: frozenset({"life", "index"}),  # the same for every state of a member
-    Seat: frozenset({"story"}),  # only told when something is wrong
+    Seat: frozenset({"story", "stir"}),  # only told when something is wrong; see Lookout below
     Replica: frozenset({"serial"}),  # only ever compared for equality: see _CACHES
     Claims: frozenset(
         {"reigns", "_covered", "_covered_serial", "_peers", "_peers_serial"}  # caches, as above
@@ -115,6 +116,8 @@ class Keys:
             FunctionType: lambda x: x.__qualname__,
             Config: lambda x: (x.gen, x.old, x.new, x.since),
             Settings: lambda _: None,
+            # Which seats a tick may pass over: nothing comes of looking at them (``lookouts``).
+            Lookout: lambda _: None,
             Pair: self._pair,
         }
 

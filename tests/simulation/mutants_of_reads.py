@@ -113,8 +113,8 @@ LEASES = (
             ),
             core(
                 "coordinator",
-                "if self._is_resting():\n",
-                "self.lease_holds = self.leased()\n        if self._is_resting():\n",
+                "if self.is_resting:\n",
+                "self.lease_holds = self.leased()\n        if self.is_resting:\n",
             ),
             core("coordinator", _SERVE, "if self.lease_holds:\n            self.stands()"),
         ),

@@ -17,6 +17,7 @@ from becket.core.replication.settings import Settings
 from becket.core.replication.versions import Identity
 from becket.core.ring.config import Config
 from tests.simulation.disks import SimulatedDisk
+from tests.simulation.lookouts import looked_over
 from tests.simulation.world import MS, World
 
 if TYPE_CHECKING:
@@ -69,9 +70,8 @@ class Process:
         self._life += 1
         self.identity = Identity(self.disk.disk, self.disk.incarnation)
         now_us, _ = self.clock.read()
-        self.member = Member(
-            self.settings, self.identity, (self.disk, self.disk.recovered()), now_us
-        )
+        found = (self.disk, self.disk.recovered())
+        self.member = looked_over(Member(self.settings, self.identity, found, now_us))
         self._held, self._written, self._synced, self._syncing = [], 0, 0, False
         self._parked = []
         self.paused_until_us = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from becket.adapters import clocks
-from becket.adapters.rpc.peers import claim_to_proto
+from becket.adapters.rpc.peers import claim_reply_to_proto, claim_to_proto
 from becket.adapters.rpc.ring_view import RingView
 from becket.adapters.rpc.rings import epoch_from_proto, epoch_to_proto
 from becket.api.v1 import replica_pb2 as pb
@@ -18,7 +18,7 @@ from becket.api.v1 import types_pb2
 from becket.core.membership.detector import Beat, Detector, HealthChange, Message, Silence, Sound
 from becket.core.membership.settings import MembershipSettings
 from becket.core.membership.states import Health
-from becket.core.replication.messages import Claim
+from becket.core.replication.messages import Claim, ClaimReply
 from becket.core.replication.versions import Epoch, Identity
 from becket.core.ring.config import Disk
 
@@ -36,6 +36,7 @@ class Beats:
         self._number: dict[Disk, int] = {}
         self._rumours: dict[Disk, list[Silence | Sound]] = {}
         self._news: dict[Disk, dict[int, Epoch]] = {}
+        self._replies: dict[Disk, ClaimReply] = {}
         self.beat: Callable[[list[Disk]], None] = _nothing
         """Called with the peers that a beat is due to."""
         self.suspect: Callable[[Identity], None] = _nothing_of
@@ -46,7 +47,7 @@ class Beats:
         """The ring's members."""
         known = frozenset(disks)
         self._detector.set_members(clocks.monotonic_us(), known)
-        for table in (self._number, self._rumours, self._news):
+        for table in (self._number, self._rumours, self._news, self._replies):
             for disk in [disk for disk in table if disk not in known]:
                 del table[disk]
 
@@ -67,6 +68,9 @@ class Beats:
         out = pb.BeatRequest(number=self._number.get(peer, 0))
         if claim is not None:
             out.claim.CopyFrom(claim_to_proto(claim))
+        reply = self._replies.pop(peer, None)
+        if reply is not None:
+            out.claim_reply.CopyFrom(claim_reply_to_proto(reply))
         for said in self._rumours.pop(peer, ()):
             if isinstance(said, Silence):
                 _fill(out.silences.add(), said.watcher, said.suspect, said.number)
@@ -77,6 +81,15 @@ class Beats:
                 types_pb2.Coordinator(partition=partition, epoch=epoch_to_proto(epoch))
             )
         return out
+
+    def go_along(self) -> None:
+        """Claims go out now: beats go along, in the same messages."""
+        self._detector.beat(clocks.monotonic_us())
+        self._carry_out()
+
+    def reply(self, peer: Disk, reply: ClaimReply) -> None:
+        """Answer a claim of this peer with the next beat to it; the newest answer counts."""
+        self._replies[peer] = reply
 
     def tell(self, reigns: dict[int, Epoch], peers: Iterable[Disk]) -> None:
         """Let these peers know what this member coordinates now."""

@@ -34,6 +34,7 @@ class Hellos:
             peer_disk_id=peer,
             ring_version=self.ring_version,
             address=self.address,
+            reads_replies_in_requests=True,
         )
 
     def check(self, hello: pb.Hello, dialled: Disk = "") -> Identity:

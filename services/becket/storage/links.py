@@ -76,6 +76,12 @@ class BeatSource(Protocol):
     def request(self, peer: Disk, claim: Claim | None) -> pb.BeatRequest:
         """The next beat to a peer."""
 
+    def go_along(self) -> None:
+        """Claims go out: so may beats."""
+
+    def reply(self, peer: Disk, reply: ClaimReply) -> None:
+        """An answer that the next beat to a peer may take along."""
+
 
 class Outlet(Protocol):
     """A stream that a peer has opened to this member, for answers to what came on it."""
@@ -85,6 +91,9 @@ class Outlet(Protocol):
 
     def put_claim_reply(self, reply: ClaimReply) -> None:
         """Queue an answer to a claim."""
+
+    def may_wait(self, reply: ClaimReply) -> bool:
+        """Whether the peer loses nothing if this answer comes with the next beat to it."""
 
 
 class Link:
@@ -328,20 +337,19 @@ class Links:
 
     def send(self, sent: Sequence[Sent]) -> None:
         """Queue each message on its stream; without a stream it is lost, as R10 allows."""
-        last, entry = None, _NOTHING
+        last, entry, claims = None, _NOTHING, False
         for to, message in sent:
             if isinstance(message, Reply | WouldReply):
                 self._answer(to, message)
             elif isinstance(message, ClaimReply):
-                outlet = self._beats.get(to)
-                if outlet is not None:
-                    outlet.put_claim_reply(message)
+                self._answer_claim(to, message)
             else:
                 link = self._links.get(to)
                 if link is None:
                     continue
                 if isinstance(message, Claim):
                     link.beats.put(message)
+                    claims = True
                     continue
                 if message is not last:  # a message to several peers is put together once
                     last, entry = message, to_proto(message)
@@ -351,6 +359,18 @@ class Links:
                     link.exchange.put(entry)
                     if self.trace and self.trace not in link.traces:
                         link.traces.append(self.trace)
+
+        if claims:
+            self.beats.go_along()
+
+    def _answer_claim(self, to: Disk, reply: ClaimReply) -> None:
+        outlet, link = self._beats.get(to), self._links.get(to)
+        if outlet is None:
+            return
+        if outlet.may_wait(reply) and link is not None and link.beats.is_open:
+            self.beats.reply(to, reply)
+        else:
+            outlet.put_claim_reply(reply)
 
     def _answer(self, to: Disk, message: Reply | WouldReply) -> None:
         is_bulk = isinstance(message, Reply) and (message.keys or len(message.digests) > 1)

@@ -45,6 +45,11 @@ class Outbox(Generic[E]):
         """The peer has answered: the next message may go."""
         self._acked.set()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what is put here goes out soon."""
+        return self.begun and not self._ended
+
     def begin(self) -> None:
         """A stream is open: what waits may go."""
         self.begun = True

@@ -17,6 +17,7 @@ import grpc
 from becket.adapters.rpc.peers import (
     PeerMessageError,
     claim_from_proto,
+    claim_reply_from_proto,
     claim_reply_to_proto,
     from_protos,
 )
@@ -24,7 +25,7 @@ from becket.adapters.rpc.rings import config_from_proto
 from becket.api.v1 import replica_pb2 as pb
 from becket.api.v1 import replica_pb2_grpc as rpc
 from becket.core.errors import InvalidInputError, WrongClusterError
-from becket.core.replication.messages import ClaimReply
+from becket.core.replication.messages import ClaimReply, Message
 from becket.core.replication.versions import Identity
 from becket.core.ring.config import Config
 from becket.storage.hellos import Hellos
@@ -66,7 +67,9 @@ Reports = Callable[[], AsyncIterator[pb.WatchMemberResponse]]
 class _Outlet:
     """Answers to one stream that a peer has opened."""
 
-    def __init__(self) -> None:
+    def __init__(self, hello: pb.Hello) -> None:
+        self._reads_in_requests = hello.reads_replies_in_requests
+        self._said: tuple[object, ...] = ()
         self.outbox: Outbox[pb.PeerMessage] = Outbox()
         self.claims: Outbox[ClaimReply] = Outbox(limit=4)
 
@@ -75,6 +78,11 @@ class _Outlet:
 
     def put_claim_reply(self, reply: ClaimReply) -> None:
         self.claims.put(reply)
+
+    def may_wait(self, reply: ClaimReply) -> bool:
+        said, self._said = self._said, (reply.except_, reply.level)
+        is_wanted = reply.lease_us or reply.bounded or reply.unknown
+        return self._reads_in_requests and not is_wanted and said == self._said
 
     def end(self) -> None:
         self.outbox.end()
@@ -161,8 +169,13 @@ class ReplicaServicer(rpc.ReplicaServiceServicer):
         if kind == "beat":
             self._listener.heard(peer)
             self._beats.on_beat(peer, request)
+            said: list[Message] = []
+            if request.HasField("claim_reply"):
+                said.append(claim_reply_from_proto(request.claim_reply))
             if request.HasField("claim"):
-                self._listener.receive(peer, [claim_from_proto(request.claim)])
+                said.append(claim_from_proto(request.claim))
+            if said:
+                self._listener.receive(peer, said)
             return
         try:
             messages = from_protos(request.messages)
@@ -181,7 +194,7 @@ class ReplicaServicer(rpc.ReplicaServiceServicer):
         peer = self._hellos.check(first.hello)
         self._listener.heard(peer)
         self._listener.greeted(peer, first.hello)
-        return peer, _Outlet()
+        return peer, _Outlet(first.hello)
 
     async def OfferRing(  # noqa: N802
         self, request: pb.OfferRingRequest, context: Context

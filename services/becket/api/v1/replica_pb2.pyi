@@ -82,6 +82,7 @@ class Hello(_message.Message):
     PEER_DISK_ID_FIELD_NUMBER: _builtins.int
     RING_VERSION_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    READS_REPLIES_IN_REQUESTS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """The cluster; empty for a disk that belongs to none yet."""
     disk_id: _builtins.str
@@ -94,6 +95,8 @@ class Hello(_message.Message):
     """The newest ring version that the speaker knows."""
     address: _builtins.str
     """Where the speaker answers, as host:port, where it has been told; learnt, never an identity."""
+    reads_replies_in_requests: _builtins.bool
+    """Whether the speaker takes answers to its claims from BeatRequest too."""
     def __init__(
         self,
         *,
@@ -103,10 +106,11 @@ class Hello(_message.Message):
         peer_disk_id: _builtins.str = ...,
         ring_version: _builtins.int = ...,
         address: _builtins.str = ...,
+        reads_replies_in_requests: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cluster_id", b"cluster_id", "disk_id", b"disk_id", "incarnation", b"incarnation", "peer_disk_id", b"peer_disk_id", "ring_version", b"ring_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cluster_id", b"cluster_id", "disk_id", b"disk_id", "incarnation", b"incarnation", "peer_disk_id", b"peer_disk_id", "reads_replies_in_requests", b"reads_replies_in_requests", "ring_version", b"ring_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -909,6 +913,7 @@ class BeatRequest(_message.Message):
     COORDINATORS_FIELD_NUMBER: _builtins.int
     SILENCES_FIELD_NUMBER: _builtins.int
     SOUNDS_FIELD_NUMBER: _builtins.int
+    CLAIM_REPLY_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """The number of this beat; rises within a process."""
     @_builtins.property
@@ -931,6 +936,12 @@ class BeatRequest(_message.Message):
     def sounds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sound]:
         """Whom the sender, or a watcher that it repeats, hears again."""
 
+    @_builtins.property
+    def claim_reply(self) -> Global___ClaimReply:
+        """Answers the receiver's last claim. An answer that says nothing new, and that no lease waits for,
+        is sent so, with the next beat, to whoever has said that it is read here.
+        """
+
     def __init__(
         self,
         *,
@@ -940,10 +951,11 @@ class BeatRequest(_message.Message):
         coordinators: _abc.Iterable[_types_pb2.Coordinator] | None = ...,
         silences: _abc.Iterable[Global___Silence] | None = ...,
         sounds: _abc.Iterable[Global___Sound] | None = ...,
+        claim_reply: Global___ClaimReply | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "hello", b"hello"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "claim_reply", b"claim_reply", "hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "coordinators", b"coordinators", "hello", b"hello", "number", b"number", "silences", b"silences", "sounds", b"sounds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "claim_reply", b"claim_reply", "coordinators", b"coordinators", "hello", b"hello", "number", b"number", "silences", b"silences", "sounds", b"sounds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -155,11 +155,7 @@ class Detector:
         """Send beats when they are due, and see who has fallen silent."""
         self._enter(now_us)
         if now_us >= self._beat_due_us:
-            self._beat_due_us = now_us + self._settings.beat_us
-            self._number += 1
-            beat = Beat(self._own, self._number)
-            for disk in self._watchers.get(self._own.disk, ()):
-                self._out.messages.append((disk, beat))
+            self._beat()
         for disk, peer in self._peers.items():
             self._look(disk, peer)
         if now_us >= self._ask_due_us and not self._in_mesh():
@@ -168,6 +164,18 @@ class Detector:
         if self._restless and not self._in_mesh():
             self._restless = False
             self._choose_watchers(now_us + self._settings.suspicion_us)
+
+    def beat(self, now_us: int) -> None:
+        """Send beats now, due or not: something else goes out, and they with it."""
+        self._enter(now_us)
+        self._beat()
+
+    def _beat(self) -> None:
+        self._beat_due_us = self._now_us + self._settings.beat_us
+        self._number += 1
+        beat = Beat(self._own, self._number)
+        for disk in self._watchers.get(self._own.disk, ()):
+            self._out.messages.append((disk, beat))
 
     def _ask_suspects(self) -> None:
         """Tell those that are not heard so: who comes back beats to its watchers only."""

@@ -202,7 +202,7 @@ class Coordinator:
 
     def tick(self) -> None:
         """Send again what got no answer, give up what is overdue, go on with the jobs."""
-        if self._is_resting():
+        if self.is_resting:
             return
         now = self.ctx.now_us
         reading = self._reading
@@ -222,7 +222,8 @@ class Coordinator:
             self.levelling.tick()
             self.purging.tick()
 
-    def _is_resting(self) -> bool:
+    @property
+    def is_resting(self) -> bool:
         """Whether a tick would find nothing to do: so it is in most partitions at most times."""
         return (
             self._reading is None
@@ -231,6 +232,12 @@ class Coordinator:
             and self.levelling.is_resting
             and self.purging.is_resting
         )
+
+    @property
+    def rests_until_us(self) -> int:
+        """When one that is resting has to look again by itself, if nothing is asked of it."""
+        # The moment up to which a quorum counts as heard is still within it.
+        return min(self._heard_until_us + 1, self.levelling.next_us)
 
     def sweep(self) -> bool:
         """Look at a page for what may be purged, when it is time; never in a JOINT config (R21)."""

@@ -254,6 +254,11 @@ class Levelling:
         )
 
     @property
+    def next_us(self) -> int:
+        """When the replicas are compared next, if nothing calls for it before."""
+        return self._next_us
+
+    @property
     def has_keys(self) -> bool:
         """Whether keys wait to be levelled, or are levelled now."""
         return bool(self._waiting or self._active)

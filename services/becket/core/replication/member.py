@@ -14,7 +14,9 @@ Must not read a clock, draw a number at random, or do I/O.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 from becket.core.replication import invariants, registers
 from becket.core.replication.cells import Attempt, Reason, Result
@@ -22,6 +24,7 @@ from becket.core.replication.claims import Claims
 from becket.core.replication.context import Context
 from becket.core.replication.coordinator import Coordinator
 from becket.core.replication.effects import Effects
+from becket.core.replication.lookout import Lookout
 from becket.core.replication.messages import (
     Claim,
     ClaimReply,
@@ -72,6 +75,7 @@ class Member:
         self._claims = Claims(self._ctx, self.seats)
         self._claims.on_matched = self._on_matched
         self._reigns = Reigns(self._ctx, self._standing, self._claims, self._submit)
+        self._lookout = Lookout(self._ctx, self.seats, self._claims, self._standing.suspects)
         for number, record in recovered.records.items():
             self.replica.parts[number] = Part(number, record, now_us)
             self._seat(number)
@@ -110,12 +114,9 @@ class Member:
         """
         self._enter(clocks)
         self._ctx.copies_left = copies
-        standing = self._standing
-        for seat in list(self.seats.values()):
-            # Nearly all seats at nearly all times: a follower whose coordinator is heard.
-            is_calm = seat.role is Role.FOLLOWER and not seat.parked and seat.offered is None
-            if not is_calm or standing.suspects(seat.part):
-                self._tick(seat)
+        for seat in self._lookout.due():
+            self._tick(seat)
+            self._lookout.settle(seat)
         self._claims.tick()
         self._level()
         if self._ctx.now_us >= self._scrub_us:
@@ -128,7 +129,13 @@ class Member:
 
     def _level(self) -> None:
         """Share out what may be levelled at once, in rising order from where it ended last."""
-        reigns = {n: each for n, each in self.reigns().items() if each.levelling.has_keys}
+        reigns = {
+            number: seat.coordinator
+            for number, seat in self._lookout.stirred.items()
+            if seat.role is Role.COORDINATING
+            and seat.coordinator is not None
+            and seat.coordinator.levelling.has_keys
+        }
         room = self._settings.level_window
         room -= sum(coordinator.levelling.under_way for coordinator in reigns.values())
         if room <= 0:
@@ -143,11 +150,12 @@ class Member:
 
     def _sweep(self) -> None:
         """One page of the next partition whose turn it is, in rising order."""
-        reigns = self.reigns()
-        order = sorted(reigns, key=lambda number: (number <= self._swept, number))
-        for number in order:
-            if reigns[number].sweep():
+        reigns = self._claims.coordinated()
+        after = bisect(reigns, self._swept, key=itemgetter(0))
+        for number, coordinator in reigns[after:] + reigns[:after]:
+            if not coordinator.draining and coordinator.sweep():
                 self._swept = number
+                self._lookout.stir(self.seats[number])
                 return
 
     def hand_over(self, clocks: tuple[int, int], *, leaving: bool) -> int:
@@ -250,7 +258,7 @@ class Member:
     def _seat(self, number: int) -> Seat:
         seat = self.seats.get(number)
         if seat is None:
-            seat = self.seats[number] = Seat(self.replica.part(number))
+            seat = self.seats[number] = Seat(self.replica.part(number), self._lookout.stir)
         return seat
 
     def _dispatch(self, sender: Identity, message: Message) -> None:
@@ -286,6 +294,7 @@ class Member:
     def _on_reply(self, sender: Identity, reply: Reply) -> None:
         seat = self._seat(reply.partition)
         if seat.coordinator is not None:
+            self._lookout.stir(seat)
             seat.coordinator.receive(sender.disk, reply)
             if seat.role is Role.DRAINING:
                 self._reigns.consider_drained(seat)
@@ -302,6 +311,7 @@ class Member:
         elif seat.role is Role.COORDINATING:
             assert seat.coordinator is not None
             seat.coordinator.keys.submit(attempt)
+            self._lookout.stir(seat)
         elif seat.role in (Role.DRAINING, Role.PREPARING) or now < seat.park_until_us:
             self._reigns.park(seat, attempt)
         else:

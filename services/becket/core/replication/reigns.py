@@ -110,7 +110,7 @@ class Reigns:
         if not coordinator.is_quiet() and ctx.now_us < seat.drain_until_us:
             return
         waiting = self._leave(seat, coordinator, Event.DRAINED)
-        seat.parked.extend(waiting)
+        seat.park(waiting)
         seat.park_until_us = ctx.now_us + ctx.settings.park_us
         config, seat.next_config = seat.next_config, None
         if config is not None and config.gen > seat.part.gen:
@@ -167,8 +167,7 @@ class Reigns:
             assert seat.coordinator is not None
             self.drain(seat, self._successor(seat.coordinator, config), config)
         elif seat.offered is None or config.gen > seat.offered.gen:
-            seat.offered = config
-            seat.offer_due_us = ctx.now_us + ctx.settings.gossip_us
+            seat.offer(config, ctx.now_us + ctx.settings.gossip_us)
 
     def _successor(self, coordinator: Coordinator, config: Config) -> Disk:
         """This member, unless it will be none of the members that stay."""
@@ -202,7 +201,7 @@ class Reigns:
         if len(seat.parked) >= self._ctx.settings.park_limit:
             self._ctx.refuse(attempt, Reason.OVERLOADED)
         else:
-            seat.parked.append(attempt)
+            seat.park((attempt,))
 
     def refuse_parked(self, seat: Seat, reason: Reason) -> None:
         """Answer ``no`` to every parked attempt, naming the coordinator known by now."""

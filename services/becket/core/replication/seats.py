@@ -2,12 +2,14 @@
 
 Owns the shapes; ``standing`` moves a seat up to coordinator and ``reigns`` moves it down again.
 Invariant: ``coordinator`` is set exactly while the role is COORDINATING or DRAINING,
-``candidature`` exactly while it is ASKING or PREPARING.
+``candidature`` exactly while it is ASKING or PREPARING. Whatever gives a tick something to do here
+stirs the seat (``lookout``).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 
 from becket.core.replication.cells import Attempt
 from becket.core.replication.coordinator import Coordinator
@@ -64,12 +66,14 @@ class Seat:
         "return_us",
         "role",
         "stand_after_us",
+        "stir",
         "story",
         "successor",
     )
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, stir: Callable[[Seat], None]) -> None:
         self.part = part
+        self.stir = stir
         self.role = Role.FOLLOWER
         self.story: deque[str] = deque(maxlen=8)
         self.candidature: Candidature | None = None
@@ -84,9 +88,21 @@ class Seat:
         self.offered: Config | None = None
         self.offer_due_us = 0
 
+    def park(self, attempts: Iterable[Attempt]) -> None:
+        """Hold attempts until there is a coordinator to send them to."""
+        self.parked.extend(attempts)
+        self.stir(self)
+
+    def offer(self, config: Config, due_us: int) -> None:
+        """Remember a config of the ring, to be adopted when no coordinator has brought it."""
+        self.offered = config
+        self.offer_due_us = due_us
+        self.stir(self)
+
     def advance(self, event: Event) -> None:
         """Take a step in the table of roles."""
         story = f"partition {self.part.number}: {', '.join(self.story)}"
         before, self.role = self.role, advance(self.role, event, story)
         if before is not self.role:
+            self.stir(self)
             self.story.append(f"{before.value} -> {self.role.value} ({event.value})")

@@ -37,7 +37,8 @@ class Settings:
     """A member that is not level stands this much later than a level one (R11)."""
     candidature_us: int = 1500 * MS
     would_promise_us: int = 100 * MS
-    claim_us: int = 130 * MS
+    claim_us: int = 100 * MS
+    """As often as beats go out, which go along: one message a peer carries both."""
     resend_us: int = 100 * MS
     round_us: int = 1000 * MS
     """A write that no quorum has taken for so long is given up as unknown (R15)."""

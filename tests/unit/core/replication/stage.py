@@ -18,6 +18,7 @@ from becket.core.replication.settings import MS, Settings
 from becket.core.replication.versions import ZERO, Identity, Version
 from becket.core.ring.config import Config, first_config
 from tests.simulation.disks import SimulatedDisk
+from tests.simulation.lookouts import looked_over
 
 Carried = TypeVar("Carried")
 Envelope = tuple[str, str, Message]
@@ -55,7 +56,7 @@ class Stage:
         disk.incarnation += 1
         identity = Identity(name, disk.incarnation)
         member = Member(self.settings, identity, (disk, disk.recovered()), self.now_us)
-        self.members[name] = member
+        self.members[name] = looked_over(member)
         return member
 
     def stop(self, name: str) -> None:

@@ -161,7 +161,7 @@ def test_r11_a_coordinator_whose_claims_came_late_may_be_silent_for_longer() -> 
     member = stage.members["c"]
     standing, seat = member._standing, member.seats[0]
     stage.cut("a")
-    stage.wait(380)
+    stage.wait(300)
     stage.heal()
     stage.wait(500)
     assert stage.reigning() == ["a"]
@@ -254,7 +254,7 @@ def test_partitions_taken_over_together_are_given_back_one_after_the_other() -> 
     stage = Stage()
     reigns, now_us = stage.members["a"]._reigns, stage.now_us
     pause = stage.settings.return_us
-    seats = [Seat(Part(number, EMPTY, now_us)) for number in range(64)]
+    seats = [Seat(Part(number, EMPTY, now_us), list[Seat]().append) for number in range(64)]
     times = {reigns.next_return_us(seat) - now_us for seat in seats}
     assert len(times) == 16
     assert min(times) == pause

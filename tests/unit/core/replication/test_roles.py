@@ -47,8 +47,10 @@ def test_every_role_is_reached_and_left() -> None:
 
 
 def test_a_seat_keeps_its_story() -> None:
-    seat = Seat(Part(3, EMPTY, 0))
+    stirred: list[Seat] = []
+    seat = Seat(Part(3, EMPTY, 0), stirred.append)
     seat.advance(Event.SILENCE)
+    assert stirred == [seat]
     with pytest.raises(IllegalTransitionError, match=r"partition 3: follower -> asking"):
         seat.advance(Event.DRAINED)
 

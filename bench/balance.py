@@ -42,6 +42,7 @@ from becket.api.v1 import balancer_pb2, balancer_pb2_grpc, key_value_pb2_grpc
 from becket.api.v1 import key_value_pb2 as kv
 from becket.client.client import Client
 from becket.testing import Cluster
+from bench import stopping
 
 KEYS, SKEW, VALUE = 10_000, 0.99, b"v" * 100
 READERS = 16
@@ -346,11 +347,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=12.0, help="of each measurement")
     given = parser.parse_args(arguments)
     if given.what == "zipf":
-        asyncio.run(zipf(given.members, given.seconds, given.wide))
+        stopping.run(zipf(given.members, given.seconds, given.wide))
     elif given.what == "slow":
-        asyncio.run(slow(given.seconds))
+        stopping.run(slow(given.seconds))
     else:
-        asyncio.run(routers(given.seconds))
+        stopping.run(routers(given.seconds))
 
 
 if __name__ == "__main__":

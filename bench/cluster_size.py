@@ -17,6 +17,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from becket.testing import Cluster
+from bench import stopping
 from bench.foreground import beside
 from bench.measuring import processor_s
 from bench.ring_change import load
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--keys", type=int, default=5000)
     parser.add_argument("--rate", type=float, default=100.0, help="operations a second, 4 reads: 1")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each measurement")
-    asyncio.run(run(parser.parse_args(arguments)))
+    stopping.run(run(parser.parse_args(arguments)))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import uvloop
 from becket.cli.bench import load, plan_of
 from becket.cli.bench_driving import BenchStore, Drive, Driver
 from becket.cli.bench_recording import Recording
+from bench import stopping
 from bench.becket_cluster import BecketBySync
 from bench.gaps import drive_gaps
 from bench.servers import MissingError
@@ -165,7 +166,7 @@ def main() -> None:
     name, size, seed, file, *only = sys.argv[1:]
     began = time.monotonic()
     measurement = Measurement(name, size, int(seed), Path(file), *only)
-    uvloop.run(measurement.run())
+    stopping.run(measurement.run(), loop_factory=uvloop.new_event_loop)
     if measurement.report["skipped"]:
         print(f"{name}: skipped: {measurement.report['skipped']}", file=sys.stderr)
     print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)

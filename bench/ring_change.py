@@ -3,8 +3,8 @@
 Owns a cluster of its own, on this machine. Five members become six and five again, twice:
 
 * throttled, beside a foreground of reads and writes: what was moved by what had to be, how even
-  copies lie, the foreground's p99 during the change by that of a steady span just before it, and
-  the time to finish;
+  copies lie, the foreground's p99 during the change by that of steady spans just before it and just
+  after, and the time to finish;
 * unthrottled, with nobody else there: keys and megabytes copied a second, and that as a share of
   what a plain gRPC stream carries in the same run.
 
@@ -33,6 +33,7 @@ from becket.client.client import Client
 from becket.core.errors import BecketError
 from becket.core.ring.ring import Ring
 from becket.testing import Cluster
+from bench import stopping
 from bench.foreground import beside, key
 from bench.sink import stream_rate
 
@@ -202,18 +203,26 @@ async def throttled(cluster: Cluster, given: argparse.Namespace) -> None:
         cluster.address, keys=given.keys, value_bytes=given.value_bytes, rate=given.rate
     )
     async with working as foreground:
-        for count in (MANY, FEW):
+
+        async def steady() -> float:
             await asyncio.sleep(CALM_S)
             since = time.perf_counter()
             await asyncio.sleep(given.steady)
+            return foreground.p99_ms(since, time.perf_counter())
+
+        before = await steady()
+        for count in (MANY, FEW):
             change = await scaler.to(count)
-            steady = foreground.p99_ms(since, change.began)
             during = foreground.p99_ms(change.began, change.ended)
+            after = await steady()
+            # A member more has a cost of its own on a machine that all of them share.
             print(
-                f"throttled, {tell(change, sizes)}; foreground p99 {during:.1f} ms, steady"
-                f" {steady:.1f} ms: {during / steady:.2f} x",
+                f"throttled, {tell(change, sizes)}; foreground p99 {during:.1f} ms,"
+                f" {before:.1f} ms before: {during / before:.2f} x, {after:.1f} ms after:"
+                f" {during / after:.2f} x",
                 flush=True,
             )
+            before = after
     done = len(foreground.took)
     print(f"foreground: {done:,} calls, failed: {dict(foreground.failed) or 'none'}", flush=True)
 
@@ -269,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], help="NAME=VALUE, of every process")
     parts = ("throttled", "unthrottled")
     parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
-    asyncio.run(run(parser.parse_args(arguments)))
+    stopping.run(run(parser.parse_args(arguments)))
 
 
 if __name__ == "__main__":

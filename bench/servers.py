@@ -6,7 +6,6 @@ that whatever was started ends with this process. Must not install anything: ``m
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
@@ -16,13 +15,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.stopping import with_parent
+
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = Path(os.environ.get("BECKET_BENCH_PEERS") or ROOT / ".build" / "peers")
 START_S = 30.0
 STOP_S = 5.0
 _LOOK_S = 0.02
-_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of Linux."""
 
 
 class MissingError(Exception):
@@ -52,10 +51,6 @@ def environment() -> dict[str, str]:
     return os.environ | {"LD_LIBRARY_PATH": ":".join([*libraries, *([known] if known else [])])}
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-
-
 class Server:
     """One process, with its output in a file."""
 
@@ -68,7 +63,7 @@ class Server:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=environment(),
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no thread runs yet
+                preexec_fn=with_parent(signal.SIGKILL),  # noqa: PLW1509 - no thread runs yet
             )
 
     @property

@@ -20,12 +20,12 @@ from becket.adapters.rpc.errors import from_status
 from becket.adapters.rpc.operations import entry
 from becket.adapters.rpc.page_tokens import decode_token, encode_token
 from becket.adapters.rpc.ring_view import RingView
+from becket.adapters.rpc.rings import stamp_to_proto
 from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import types_pb2
 from becket.core.errors import InvalidInputError, NotAppliedError
 from becket.core.limits import Limits
 from becket.core.replication import registers
-from becket.core.replication.cells import Cell
 from becket.storage.calls import Calls
 from becket.storage.shell import Shell
 
@@ -88,11 +88,14 @@ class Scans:
         wanted = wanted_range(request, self._limits)
         partitions = self._partitions(request)
         stamps = await self._confirm(partitions, timeout_s)
-        cells = self._merged(partitions, wanted, size)
         entries: list[kv.Entry] = []
         total, more = 0, False
         now_ms = clocks.wall_ms()
-        for key, cell in cells:
+        for key, partition, raw in self._merged(partitions, wanted, size):
+            cell = self._cells.read(partition, key, raw)
+            if cell is None:
+                problem = f"a cell of partition {partition} is damaged and being mended"
+                raise NotAppliedError(problem, after_ms=RETRY_MS)
             if cell.value is None or registers.is_expired(cell, now_ms):
                 continue
             if len(entries) >= size or total >= self._limits.page_bytes:
@@ -125,30 +128,35 @@ class Scans:
             if not reign.levelling.is_whole:
                 problem = f"partition {partition} is being levelled after a change of coordinator"
                 raise NotAppliedError(problem, after_ms=RETRY_MS)
-        outcomes = await self._calls.confirm(partitions, timeout_s)
-        for result in outcomes.results:
-            if result.HasField("status"):
-                raise from_status(result.status)
-        return outcomes.stamps
+        confirmed = self._shell.confirm(partitions)
+        stamps = [stamp_to_proto(partition, stamp) for partition, stamp in confirmed.items()]
+        if len(stamps) < len(partitions):
+            rest = [partition for partition in partitions if partition not in confirmed]
+            outcomes = await self._calls.confirm(rest, timeout_s)
+            for result in outcomes.results:
+                if result.HasField("status"):
+                    raise from_status(result.status)
+            stamps += outcomes.stamps
+        return stamps
 
     def _merged(
         self, partitions: Sequence[int], wanted: Range, size: int
-    ) -> Iterator[tuple[bytes, Cell]]:
+    ) -> Iterator[tuple[bytes, int, bytes]]:
+        """Key, partition, and the cell's bytes: most of what is read ahead is never asked for."""
         chunk = max(LEAST_CHUNK, 2 * size // len(partitions))
-        walks = [self._walk(partition, wanted, chunk) for partition in partitions]
-        return heapq.merge(*walks, key=_key_of)
+        # Keys are unique, so that nothing after them is ever compared.
+        return heapq.merge(*(self._walk(partition, wanted, chunk) for partition in partitions))
 
-    def _walk(self, partition: int, wanted: Range, chunk: int) -> Iterator[tuple[bytes, Cell]]:
+    def _walk(
+        self, partition: int, wanted: Range, chunk: int
+    ) -> Iterator[tuple[bytes, int, bytes]]:
         start = wanted.start
         while True:
             page = self._cells.page_from(partition, start, chunk)
-            for key, cell in page:
+            for key, raw in page:
                 if not wanted.holds(key):
                     return
-                if cell is None:
-                    problem = f"a cell of partition {partition} is damaged and being mended"
-                    raise NotAppliedError(problem, after_ms=RETRY_MS)
-                yield key, cell
+                yield key, partition, raw
             if len(page) < chunk:
                 return
             start = page[-1][0] + b"\0"
@@ -166,7 +174,3 @@ def _resolver(done: asyncio.Future[None]) -> Callable[[], None]:
             done.set_result(None)
 
     return resolve
-
-
-def _key_of(item: tuple[bytes, Cell]) -> bytes:
-    return item[0]

@@ -135,6 +135,14 @@ class Shell:
         self.commits.when_synced(lambda: release(found))
         return True
 
+    def confirm(self, partitions: Sequence[int]) -> dict[int, Version]:
+        """As ``Member.confirm``; empty once this process has stopped."""
+        if self.stopped:
+            return {}
+        found = self.member.confirm(clocks.both(), partitions)
+        self._carry_out()
+        return found
+
     def stamp_of(self, partition: int) -> Version | None:
         """The stamp of a partition that this member coordinates; None for any other."""
         seat = self.member.seats.get(partition)

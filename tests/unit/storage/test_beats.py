@@ -6,7 +6,7 @@ from becket.adapters.rpc.ring_view import RingView
 from becket.api.v1 import replica_pb2 as pb
 from becket.core.membership.settings import MembershipSettings
 from becket.core.membership.watching import watchers_of
-from becket.core.replication.messages import Claim
+from becket.core.replication.messages import Claim, ClaimReply
 from becket.core.replication.versions import Epoch, Identity
 from becket.storage.beats import Beats
 
@@ -79,3 +79,28 @@ async def test_watchers_rumours_make_a_suspect_in_a_large_cluster() -> None:
     beat.sounds.add(watcher_disk_id=others[0], disk_id=silent, incarnation=1, number=9)
     stage.beats.on_beat(Identity(others[0], 1), beat)
     assert silent not in stage.beats.suspects
+
+
+async def test_beats_go_along_with_claims() -> None:
+    stage = Stage()
+    stage.beats.tick()
+    stage.due.clear()
+    stage.beats.go_along()
+    assert stage.due == ["peer"]
+    assert stage.beats.request("peer", None).number == 2
+
+
+async def test_an_answer_that_can_wait_goes_with_the_next_beat_and_only_the_newest() -> None:
+    stage = Stage()
+    for number in (1, 2):
+        stage.beats.reply(
+            "peer",
+            ClaimReply(number, 0, unknown=False, except_=(), clock_us=5, level=(3,), bounded=()),
+        )
+    assert stage.beats.request("peer", None).claim_reply.id == 2
+    assert not stage.beats.request("peer", None).HasField("claim_reply")
+    stage.beats.reply(
+        "peer", ClaimReply(3, 0, unknown=False, except_=(), clock_us=5, level=(3,), bounded=())
+    )
+    stage.beats.set_members(["own"])
+    assert not stage.beats.request("peer", None).HasField("claim_reply")

@@ -10,7 +10,14 @@ import pytest
 from becket.adapters.rpc.ring_view import RingView
 from becket.api.v1 import replica_pb2 as pb
 from becket.core.membership.settings import MembershipSettings
-from becket.core.replication.messages import Check, Claim, ListKeys, Message, Sent
+from becket.core.replication.messages import (
+    Check,
+    Claim,
+    ClaimReply,
+    ListKeys,
+    Message,
+    Sent,
+)
 from becket.core.replication.versions import Epoch, Identity
 from becket.storage.beats import Beats
 from becket.storage.hellos import Hellos
@@ -167,3 +174,55 @@ async def test_the_next_process_of_a_peer_is_dialled_anew_once() -> None:
     await links.close()
     assert channel.closed == 1
     assert kept.closed == 1, "only when the link itself was closed"
+
+
+class Outlet:
+    """A stream that the peer has opened; ``patient``: its answers may wait."""
+
+    def __init__(self, *, patient: bool) -> None:
+        self.patient = patient
+        self.claims: list[ClaimReply] = []
+
+    def put(self, entry: pb.PeerMessage) -> None:
+        raise AssertionError(entry)
+
+    def put_claim_reply(self, reply: ClaimReply) -> None:
+        self.claims.append(reply)
+
+    def may_wait(self, reply: ClaimReply) -> bool:
+        assert reply
+        return self.patient
+
+
+@pytest.mark.parametrize("patient", [True, False])
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_an_answer_waits_for_a_beat_only_where_one_will_go(
+    *, patient: bool, is_open: bool
+) -> None:
+    links, outlet = links_of(Listening()), Outlet(patient=patient)
+    links.beats = beats = Beats(MembershipSettings(), OWN, RingView())
+    links._links["peer"] = link = Link(links, "peer")
+    links.opened("beat", "peer", outlet)
+    if is_open:
+        link.beats.begin()
+    links.send(
+        [
+            Sent(
+                "peer",
+                ClaimReply(7, 0, unknown=False, except_=(), clock_us=5, level=(), bounded=()),
+            )
+        ]
+    )
+    waits = patient and is_open
+    assert beats.request("peer", None).HasField("claim_reply") == waits
+    assert bool(outlet.claims) != waits
+    link.beats.end()
+    links.send(
+        [
+            Sent(
+                "peer",
+                ClaimReply(8, 0, unknown=False, except_=(), clock_us=5, level=(), bounded=()),
+            )
+        ]
+    )
+    assert outlet.claims[-1].id == 8

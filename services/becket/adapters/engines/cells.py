@@ -115,28 +115,32 @@ class EngineCells:
         self, partition: int, after: bytes | None, limit: int
     ) -> list[tuple[bytes, Head | None]]:
         """Up to ``limit`` heads in order of key, after ``after``; None marks a corrupt cell."""
-        return self._page(partition, b"" if after is None else after + b"\0", limit, decode_head)
+        start = b"" if after is None else after + b"\0"
+        return [
+            (key, self._read(partition, key, raw, decode_head))
+            for key, raw in self.page_from(partition, start, limit)
+        ]
 
-    def page_from(
-        self, partition: int, start: bytes, limit: int
-    ) -> list[tuple[bytes, Cell | None]]:
-        """Up to ``limit`` cells in order of key, from ``start`` on; None marks a corrupt one."""
-        return self._page(partition, start, limit, decode_cell)
-
-    def _page(
-        self, partition: int, start: bytes, limit: int, decode: Callable[[bytes], Decoded]
-    ) -> list[tuple[bytes, Decoded | None]]:
+    def page_from(self, partition: int, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Up to ``limit`` keys in order, from ``start`` on, with what ``read`` makes a cell of."""
         prefix = _cells(partition)
-        found: list[tuple[bytes, Decoded | None]] = []
-        for key, raw in self._engine.scan(prefix + start, _after(prefix), limit):
-            try:
-                found.append((key[len(prefix) :], decode(raw)))
-            except EncodingError:
-                # What the disk has lost is lost, though it may still be remembered.
-                self._recent.drop(partition, key[len(prefix) :])
-                self.damage.note(partition, key[len(prefix) :])
-                found.append((key[len(prefix) :], None))
-        return found
+        pairs = self._engine.scan(prefix + start, _after(prefix), limit)
+        return [(key[len(prefix) :], raw) for key, raw in pairs]
+
+    def read(self, partition: int, key: bytes, raw: bytes) -> Cell | None:
+        """The cell of a page; None where it is corrupt."""
+        return self._read(partition, key, raw, decode_cell)
+
+    def _read(
+        self, partition: int, key: bytes, raw: bytes, decode: Callable[[bytes], Decoded]
+    ) -> Decoded | None:
+        try:
+            return decode(raw)
+        except EncodingError:
+            # What the disk has lost is lost, though it may still be remembered.
+            self._recent.drop(partition, key)
+            self.damage.note(partition, key)
+            return None
 
     # Writes
 

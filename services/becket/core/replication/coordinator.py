@@ -166,17 +166,23 @@ class Coordinator:
 
     def serve(self, attempt: Attempt, results: tuple[Result, ...]) -> None:
         """Answer what was read from a chosen cell: by lease, else after a Check quorum (R16)."""
+        if self.confirms():
+            self.ctx.succeed(attempt, results, self.stamp)
+            return
+        self._reads.append((attempt, results))
+        if self._reading is None:
+            self._start_check()
+
+    def confirms(self) -> bool:
+        """Whether a linearizable read is answered at once, by lease; if not, wish for one (R25)."""
         idle_us = self.ctx.now_us - self.read_us
         self.read_us = self.ctx.now_us
         if self.leased():
             self.stands()
-            self.ctx.succeed(attempt, results, self.stamp)
-            return
+            return True
         if idle_us >= self.ctx.settings.lease_us:
             self.ctx.wants_claim = True
-        self._reads.append((attempt, results))
-        if self._reading is None:
-            self._start_check()
+        return False
 
     def _start_check(self) -> None:
         self._reading = Reading(self.ctx.next_id(), self._reads)

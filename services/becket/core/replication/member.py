@@ -44,7 +44,7 @@ from becket.core.replication.seats import Candidature, Seat
 from becket.core.replication.settings import Settings
 from becket.core.replication.standing import Standing
 from becket.core.replication.store import CellReader, CorruptCellError, Recovered, Store
-from becket.core.replication.versions import Identity
+from becket.core.replication.versions import Identity, Version
 from becket.core.ring.config import Config, Disk
 
 
@@ -193,6 +193,23 @@ class Member:
         effects, self._ctx.out = self._ctx.out, Effects()
         effects.writes = self._ctx.store.take()
         return effects
+
+    def confirm(self, clocks: tuple[int, int], partitions: Iterable[int]) -> dict[int, Version]:
+        """The stamps of those partitions where a linearizable read is answered at once (R23).
+
+        What the engine shows from now on, it shows after their confirmation. Where a partition is
+        missing, a read of any of its keys confirms it.
+        """
+        self._enter(clocks)
+        found = {}
+        for number in partitions:
+            seat = self.seats.get(number)
+            if seat is not None and seat.role is Role.COORDINATING:
+                assert seat.coordinator is not None
+                if seat.coordinator.confirms():
+                    found[number] = seat.coordinator.stamp
+        self._leave()
+        return found
 
     # Relaxed reads
 

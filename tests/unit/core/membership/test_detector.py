@@ -276,3 +276,17 @@ def test_settings_name_the_field_whose_relation_is_broken(changes: dict[str, flo
     with pytest.raises(InvalidInputError) as caught:
         MembershipSettings(**changes)  # type: ignore[arg-type]
     assert caught.value.field in (*changes, "suspicion_us")
+
+
+def test_a_beat_that_goes_along_is_none_that_is_due() -> None:
+    detector = Detector(SETTINGS, Identity("own", 1), 0)
+    detector.set_members(0, ["own", "peer"])
+    detector.tick(0)
+    detector.take()
+    early_us = SETTINGS.beat_us // 2
+    detector.beat(early_us)
+    assert detector.take().messages == [("peer", Beat(Identity("own", 1), 2))]
+    detector.tick(SETTINGS.beat_us)
+    assert not detector.take().messages
+    detector.tick(early_us + SETTINGS.beat_us)
+    assert detector.take().messages == [("peer", Beat(Identity("own", 1), 3))]

@@ -92,6 +92,24 @@ def test_r23_a_leased_read_asks_nobody() -> None:
     assert stage.ask(name, GET).results[0].value == b"v"
 
 
+def test_r23_leases_confirm_partitions_at_once_and_are_wished_for_where_they_do_not() -> None:
+    stage = Stage()
+    name = stage.coordinator()
+    stage.ask(name, put("v"))
+    member = stage.members[name]
+    stage.wait(1000)
+    assert member.confirm(stage.clocks(), [0, 7]) == {}
+    stage._take(name)
+    stage.settle()
+    version = member.seats[0].coordinator.stamp  # type: ignore[union-attr]
+    assert member.confirm(stage.clocks(), [0, 7]) == {0: version}
+    stage.cut(name)
+    stage.wait(500)
+    assert member.confirm(stage.clocks(), [0]) == {}
+    other = next(n for n in "abc" if n != name)
+    assert stage.members[other].confirm(stage.clocks(), [7]) == {}
+
+
 def test_r23_after_the_lease_a_cut_off_coordinator_answers_nothing() -> None:
     stage = Stage()
     name = stage.coordinator()

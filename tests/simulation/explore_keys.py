@@ -40,7 +40,7 @@ _VALUES -= {registers.Fold, store.Recovered}
 _IGNORED: dict[type, frozenset[str]] = {
     Shell: frozenset({"life", "index"}),  # the same for every state of a member
     Seat: frozenset({"story", "stir"}),  # only told when something is wrong; see Lookout below
-    Replica: frozenset({"serial"}),  # only ever compared for equality: see _CACHES
+    Replica: frozenset({"serial", "configs"}),  # only ever compared for equality: see _CACHES
     Claims: frozenset(
         {"reigns", "_covered", "_covered_serial", "_peers", "_peers_serial"}  # caches, as above
     ),

@@ -1077,7 +1077,7 @@ class Claim(_message.Message):
     id: _builtins.int
     """Ties the reply to the moment of sending."""
     digest: _builtins.int
-    """A 64-bit hash over the sorted list of what is covered."""
+    """A 64-bit hash over what is covered; only ever compared with what the same sender said before."""
     lease_us: _builtins.int
     """The length of the lease that is asked for, up to one second; 0: none."""
     clock_us: _builtins.int

@@ -96,8 +96,8 @@ class Claims:
         return self._reigning
 
     def _all_peers(self) -> tuple[Disk, ...]:
-        if self._peers_serial != self._ctx.replica.serial:
-            self._peers_serial = self._ctx.replica.serial
+        if self._peers_serial != self._ctx.replica.configs:
+            self._peers_serial = self._ctx.replica.configs
             peers: dict[Disk, None] = {}
             for part in self._ctx.replica.parts.values():
                 config = part.record.config

@@ -10,6 +10,7 @@ the config (R3).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import mmh3
@@ -18,6 +19,9 @@ from becket.core.replication.messages import Claim
 from becket.core.replication.versions import Epoch
 from becket.core.ring.config import Disk
 from becket.core.suspicion import SuspicionTime
+
+MOST_TAGS = 4096
+"""Hashes remembered of what is claimed: one for each partition of a large member and more."""
 
 Covered = tuple[tuple[int, int, Epoch], ...]
 
@@ -150,6 +154,11 @@ class Pair:
 
 
 def digest_of(covered: Covered) -> int:
-    """64 bits over the sorted list of what is claimed."""
-    text = ";".join(f"{p},{g},{e.counter},{e.disk},{e.incarnation}" for p, g, e in covered)
+    """64 bits over what is claimed: a sum, so that what stays claimed is hashed once."""
+    return sum(_tag(*claimed) for claimed in covered) % 2**64
+
+
+@lru_cache(MOST_TAGS)
+def _tag(partition: int, gen: int, epoch: Epoch) -> int:
+    text = f"{partition},{gen},{epoch.counter},{epoch.disk},{epoch.incarnation}"
     return mmh3.hash64(text.encode(), seed=0, x64arch=True, signed=False)[0]

@@ -88,6 +88,8 @@ class Replica:
         self.pairs: dict[Disk, Pair] = {}
         self.serial = 0
         """Goes up whenever a config, a promise or a release changes: caches are keyed by it."""
+        self.configs = 0
+        """Goes up whenever a config changes, which is seldom."""
         self.now_us = 0
         self.quarantine_until_us = 0
         self._settings = settings
@@ -140,6 +142,7 @@ class Replica:
         elif part.record.since is not None:
             record = self._cleared(part, record, None)  # R5
         self._save(part, record)
+        self.configs += 1
         self._watcher.on_adopted(part)
 
     def _cleared(self, part: Part, record: PartitionRecord, since: int | None) -> PartitionRecord:

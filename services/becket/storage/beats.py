@@ -87,9 +87,15 @@ class Beats:
         self._detector.beat(clocks.monotonic_us())
         self._carry_out()
 
-    def reply(self, peer: Disk, reply: ClaimReply) -> None:
-        """Answer a claim of this peer with the next beat to it; the newest answer counts."""
-        self._replies[peer] = reply
+    def reply(self, peer: Disk, reply: ClaimReply | None) -> None:
+        """Answer a claim of this peer with the next beat to it; the newest answer counts.
+
+        None: a newer one goes another way, and what waits would only contradict it.
+        """
+        if reply is None:
+            self._replies.pop(peer, None)
+        else:
+            self._replies[peer] = reply
 
     def tell(self, reigns: dict[int, Epoch], peers: Iterable[Disk]) -> None:
         """Let these peers know what this member coordinates now."""

@@ -79,8 +79,8 @@ class BeatSource(Protocol):
     def go_along(self) -> None:
         """Claims go out: so may beats."""
 
-    def reply(self, peer: Disk, reply: ClaimReply) -> None:
-        """An answer that the next beat to a peer may take along."""
+    def reply(self, peer: Disk, reply: ClaimReply | None) -> None:
+        """An answer that the next beat to a peer may take along; None: what waits is outdated."""
 
 
 class Outlet(Protocol):
@@ -370,6 +370,7 @@ class Links:
         if outlet.may_wait(reply) and link is not None and link.beats.is_open:
             self.beats.reply(to, reply)
         else:
+            self.beats.reply(to, None)
             outlet.put_claim_reply(reply)
 
     def _answer(self, to: Disk, message: Reply | WouldReply) -> None:

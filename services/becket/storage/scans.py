@@ -137,6 +137,13 @@ class Scans:
                 if result.HasField("status"):
                     raise from_status(result.status)
             stamps += outcomes.stamps
+            # What has ended while the rest was waited for may be cleared already.
+            now = self._shell.member.reigns()
+            ended = [
+                partition for partition in partitions if now.get(partition) is not reigns[partition]
+            ]
+            if ended:
+                raise NotAppliedError(f"partition {ended[0]} has changed hands", after_ms=RETRY_MS)
         return stamps
 
     def _merged(

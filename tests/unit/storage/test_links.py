@@ -226,3 +226,17 @@ async def test_an_answer_waits_for_a_beat_only_where_one_will_go(
         ]
     )
     assert outlet.claims[-1].id == 8
+
+
+async def test_an_answer_that_goes_at_once_takes_the_place_of_one_that_waits() -> None:
+    links, outlet = links_of(Listening()), Outlet(patient=True)
+    links.beats = beats = Beats(MembershipSettings(), OWN, RingView())
+    links._links["peer"] = link = Link(links, "peer")
+    links.opened("beat", "peer", outlet)
+    link.beats.begin()
+    reply = ClaimReply(7, 0, unknown=False, except_=(), clock_us=5, level=(), bounded=())
+    links.send([Sent("peer", reply)])
+    outlet.patient = False
+    links.send([Sent("peer", reply._replace(id=8))])
+    assert [each.id for each in outlet.claims] == [8]
+    assert not beats.request("peer", None).HasField("claim_reply")

@@ -7,7 +7,6 @@ on its time; one that cannot be had here is skipped, with the reason.
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ import typer
 
 from bench import balance, cluster_size, ring_change
 from bench.bars import changes, read_stored, store, verdicts
-from bench.stopping import with_parent
 from bench.systems import SYSTEMS
 from bench.telling import picture, tell
 from bench.workloads import SIZES
@@ -37,9 +35,7 @@ def measure(name: str, size: str, seed: int, folder: Path, only: str) -> dict[st
     argv = [sys.executable, "-m", "bench.measuring", name, size, str(seed), str(file), only]
     problem = ""
     try:
-        tie = with_parent(signal.SIGTERM)
-        # No thread runs here; a run that is killed takes its measurement along.
-        done = subprocess.run(argv, check=False, timeout=LIMIT_S[size], preexec_fn=tie)
+        done = subprocess.run(argv, check=False, timeout=LIMIT_S[size])
         if done.returncode:
             problem = f"the measurement ended with {done.returncode}"
     except subprocess.TimeoutExpired:

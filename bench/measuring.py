@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from typing import Any
 import psutil
 import uvloop
 
+from becket.adapters.local.leash import tie_to
 from becket.cli.bench import load, plan_of
 from becket.cli.bench_driving import BenchStore, Drive, Driver
 from becket.cli.bench_recording import Recording
@@ -163,6 +165,8 @@ def said(row: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure what the command line names."""
+    # A run that is killed takes its measurement along.
+    tie_to(os.getppid(), signal.SIGTERM)
     name, size, seed, file, *only = sys.argv[1:]
     began = time.monotonic()
     measurement = Measurement(name, size, int(seed), Path(file), *only)

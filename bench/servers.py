@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from bench.stopping import with_parent
+from becket.adapters.local.leash import tie_to
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = Path(os.environ.get("BECKET_BENCH_PEERS") or ROOT / ".build" / "peers")
@@ -63,7 +63,7 @@ class Server:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=environment(),
-                preexec_fn=with_parent(signal.SIGKILL),  # noqa: PLW1509 - no thread runs yet
+                preexec_fn=partial(tie_to, os.getpid()),  # noqa: PLW1509 - no thread runs yet
             )
 
     @property

@@ -1,19 +1,15 @@
 """A bench that is told to stop takes back what it has started.
 
 Owns what SIGTERM does here: what runs is cancelled, as by an interrupt of the keyboard, so that
-clusters and folders go with it; a process of a bench whose parent has ended is told to stop.
+clusters and folders go with it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
-
-_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of Linux."""
 
 STOPPED = 128 + signal.SIGTERM
 """The exit status of a bench that was told to stop, by a shell's convention."""
@@ -37,12 +33,3 @@ def run(
             runner.run(guarded())
     except asyncio.CancelledError:
         raise SystemExit(STOPPED) from None
-
-
-def with_parent(number: signal.Signals) -> Callable[[], None]:
-    """For ``preexec_fn``: the process gets this signal when the one that starts it has ended."""
-
-    def tie() -> None:
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, number)
-
-    return tie

@@ -11,6 +11,7 @@ from becket.core.replication.versions import Epoch, Identity
 from becket.storage.beats import Beats
 
 OWN, PEER = Identity("own", 1), Identity("peer", 4)
+ANSWER = ClaimReply(7, 0, unknown=False, except_=(), clock_us=5, level=(), bounded=())
 
 
 class Stage:
@@ -93,14 +94,9 @@ async def test_beats_go_along_with_claims() -> None:
 async def test_an_answer_that_can_wait_goes_with_the_next_beat_and_only_the_newest() -> None:
     stage = Stage()
     for number in (1, 2):
-        stage.beats.reply(
-            "peer",
-            ClaimReply(number, 0, unknown=False, except_=(), clock_us=5, level=(3,), bounded=()),
-        )
+        stage.beats.reply("peer", ANSWER._replace(id=number))
     assert stage.beats.request("peer", None).claim_reply.id == 2
     assert not stage.beats.request("peer", None).HasField("claim_reply")
-    stage.beats.reply(
-        "peer", ClaimReply(3, 0, unknown=False, except_=(), clock_us=5, level=(3,), bounded=())
-    )
+    stage.beats.reply("peer", ANSWER._replace(id=3))
     stage.beats.set_members(["own"])
     assert not stage.beats.request("peer", None).HasField("claim_reply")

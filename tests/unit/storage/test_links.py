@@ -24,6 +24,7 @@ from becket.storage.hellos import Hellos
 from becket.storage.links import Link, Links
 
 OWN = Identity("own", 1)
+ANSWER = ClaimReply(7, 0, unknown=False, except_=(), clock_us=5, level=(), bounded=())
 HEAD = (0, 1, Epoch(1, "own", 1), 5)
 
 
@@ -205,26 +206,12 @@ async def test_an_answer_waits_for_a_beat_only_where_one_will_go(
     links.opened("beat", "peer", outlet)
     if is_open:
         link.beats.begin()
-    links.send(
-        [
-            Sent(
-                "peer",
-                ClaimReply(7, 0, unknown=False, except_=(), clock_us=5, level=(), bounded=()),
-            )
-        ]
-    )
+    links.send([Sent("peer", ANSWER)])
     waits = patient and is_open
     assert beats.request("peer", None).HasField("claim_reply") == waits
     assert bool(outlet.claims) != waits
     link.beats.end()
-    links.send(
-        [
-            Sent(
-                "peer",
-                ClaimReply(8, 0, unknown=False, except_=(), clock_us=5, level=(), bounded=()),
-            )
-        ]
-    )
+    links.send([Sent("peer", ANSWER._replace(id=8))])
     assert outlet.claims[-1].id == 8
 
 
@@ -234,9 +221,8 @@ async def test_an_answer_that_goes_at_once_takes_the_place_of_one_that_waits() -
     links._links["peer"] = link = Link(links, "peer")
     links.opened("beat", "peer", outlet)
     link.beats.begin()
-    reply = ClaimReply(7, 0, unknown=False, except_=(), clock_us=5, level=(), bounded=())
-    links.send([Sent("peer", reply)])
+    links.send([Sent("peer", ANSWER)])
     outlet.patient = False
-    links.send([Sent("peer", reply._replace(id=8))])
+    links.send([Sent("peer", ANSWER._replace(id=8))])
     assert [each.id for each in outlet.claims] == [8]
     assert not beats.request("peer", None).HasField("claim_reply")

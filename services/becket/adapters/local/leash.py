@@ -17,21 +17,24 @@ _PR_SET_PDEATHSIG = 1
 _LOOK_S = 0.5
 
 
-def tie_to(parent: int) -> None:
-    """End this process, by a kill, as soon as ``parent`` has ended. Also while it is stopped."""
+def tie_to(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """End this process by the signal ``how`` as soon as ``parent`` has ended.
+
+    A kill also ends a process that is stopped.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, how)
     else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+        threading.Thread(target=_watch, args=(parent, how), daemon=True).start()
     # It may have ended before the tie was made.
     if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), how)
 
 
-def _watch(parent: int) -> None:
+def _watch(parent: int, how: signal.Signals) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOK_S)
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), how)
 
 
 def main() -> None:

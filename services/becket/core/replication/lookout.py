@@ -1,12 +1,13 @@
 """Which seats a tick looks at: those where time alone can change something.
 
 Owns that choice. Theory of operation: a tick that goes through all seats of a member finds nothing
-to do in nearly all of them, and costs most of what an idle member costs. So a seat is *stirred*
-when something is asked of it, answered to it, or its role changes, and is looked at by every tick
-until it is at rest again; a coordinator at rest is looked at again when its own times say so. A
-follower at rest waits for one thing, its coordinator's silence: followers of one peer that vouches
-for them by its claims are looked at together, by that peer's time, and one by one only once that
-is up. Must not change a seat. Invariant: every seat whose tick would do anything is ``due``.
+to do in nearly all of them, and that is nearly half of what an idle member costs. So a seat is
+*stirred* when something is asked of it, answered to it, or its role changes, and is looked at by
+every tick until it is at rest again; a coordinator at rest is looked at again when its own times
+say so. A follower at rest waits for one thing, its coordinator's silence: followers of one peer
+that vouches for them by its claims are looked at together, by that peer's time, and one by one only
+once that is up. Must not change a seat. Invariant: every seat whose tick would do anything is
+``due``.
 """
 
 from __future__ import annotations

@@ -132,8 +132,8 @@ class Member:
         reigns = {
             number: seat.coordinator
             for number, seat in self._lookout.stirred.items()
-            if seat.role is Role.COORDINATING
-            and seat.coordinator is not None
+            if seat.coordinator is not None
+            and not seat.coordinator.draining
             and seat.coordinator.levelling.has_keys
         }
         room = self._settings.level_window

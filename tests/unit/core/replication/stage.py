@@ -194,6 +194,18 @@ class Stage:
         return self.answers[self.send(name, *operations, **changes)]
 
 
+def many(partitions: int, hand_over_window: int = 4) -> Stage:
+    """A stage whose members hold many partitions, all coordinated, and have nothing to do."""
+    stage = Stage(hand_over_window=hand_over_window)
+    for name in "abc":
+        offered = [(number, stage.config) for number in range(1, partitions)]
+        stage.members[name].offer(stage.clocks(), offered)
+        stage._take(name)
+    stage.wait(3000)
+    assert sum(len(member.reigns()) for member in stage.members.values()) == partitions
+    return stage
+
+
 def put(value: str, **changes: Any) -> Operation:  # noqa: ANN401 - fields of Operation
     """A put."""
     return Operation(Kind.PUT, value.encode())._replace(**changes)

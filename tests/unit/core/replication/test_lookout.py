@@ -6,21 +6,9 @@ import pytest
 
 from becket.core.replication.lookout import Lookout
 from becket.core.replication.messages import Accept
-from tests.unit.core.replication.stage import Stage, put
+from tests.unit.core.replication.stage import Stage, many, put
 
 MANY = 40
-
-
-def resting() -> Stage:
-    """A stage whose members hold many partitions and have nothing to do."""
-    stage = Stage()
-    for name in "abc":
-        offered = [(number, stage.config) for number in range(1, MANY)]
-        stage.members[name].offer(stage.clocks(), offered)
-        stage._take(name)
-    stage.wait(3000)
-    assert sum(len(member.reigns()) for member in stage.members.values()) == MANY
-    return stage
 
 
 def looked_at(stage: Stage, name: str, ms: int) -> int:
@@ -42,14 +30,14 @@ def looked_at(stage: Stage, name: str, ms: int) -> int:
 
 
 def test_ticks_pass_over_nearly_all_seats_at_rest() -> None:
-    stage = resting()
+    stage = many(MANY)
     # A coordinator looks some three times a second: what it heard, its return, its sweep.
     assert 0 < looked_at(stage, "a", 1000) <= 4 * MANY
     assert looked_at(stage, "b", 1000) == looked_at(stage, "c", 1000) == 0
 
 
 def test_a_seat_is_looked_at_until_it_has_nothing_more_to_do() -> None:
-    stage = resting()
+    stage = many(MANY)
     lookout = stage.members["a"]._lookout
     stage.hold = lambda _from, _to, message: isinstance(message, Accept)
     stage.send("a", put("v"))
@@ -61,14 +49,14 @@ def test_a_seat_is_looked_at_until_it_has_nothing_more_to_do() -> None:
 
 
 def test_followers_are_looked_at_once_the_peer_that_vouches_for_them_is_silent() -> None:
-    stage = resting()
+    stage = many(MANY)
     stage.stop("a")
     stage.wait(2000)
     assert sum(len(member.reigns()) for member in stage.members.values()) == MANY
 
 
 def test_the_reference_finds_a_seat_that_is_left_out() -> None:
-    stage = resting()
+    stage = many(MANY)
     stage.hold = lambda _from, _to, message: isinstance(message, Accept)
     stage.send("a", put("v"))
     stage.members["a"]._lookout.stirred.clear()

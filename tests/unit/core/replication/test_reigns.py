@@ -18,7 +18,7 @@ from becket.core.replication.seats import Seat
 from becket.core.replication.standing import Standing
 from becket.core.replication.store import EMPTY
 from becket.core.replication.versions import NO_EPOCH, ZERO, Identity
-from tests.unit.core.replication.stage import GET, Stage, put
+from tests.unit.core.replication.stage import GET, Stage, many, put
 
 
 def reign(stage: Stage, name: str) -> Coordinator:
@@ -261,20 +261,8 @@ def test_partitions_taken_over_together_are_given_back_one_after_the_other() -> 
     assert max(times) < 2 * pause
 
 
-def many(partitions: int, window: int) -> Stage:
-    """A stage whose members hold many partitions, each coordinated by the first."""
-    stage = Stage(hand_over_window=window)
-    for name in "abc":
-        offered = [(number, stage.config) for number in range(1, partitions)]
-        stage.members[name].offer(stage.clocks(), offered)
-        stage._take(name)
-    stage.wait(1500)
-    assert len(stage.members["a"].reigns()) == partitions
-    return stage
-
-
 def test_r24_a_member_that_leaves_has_few_partitions_under_way_at_a_time() -> None:
-    stage = many(12, 4)
+    stage = many(12, hand_over_window=4)
     stage.hold = lambda _s, _t, message: isinstance(message, HandOver)
     member = stage.members["a"]
     assert member.hand_over(stage.clocks(), leaving=True) == 8
@@ -293,7 +281,7 @@ def test_r24_a_member_that_leaves_has_few_partitions_under_way_at_a_time() -> No
 def test_r24_a_successor_that_does_not_show_itself_holds_the_others_up_for_the_parking_time() -> (
     None
 ):
-    stage = many(8, 4)
+    stage = many(8, hand_over_window=4)
     stage.hold = lambda _s, _t, message: isinstance(message, HandOver)
     member = stage.members["a"]
     member.hand_over(stage.clocks(), leaving=True)

@@ -1,7 +1,8 @@
 # The one image of all services, and of the command line: `becket storage`, `becket router`, ...
 #
-# It needs nothing of its base but Python 3.11 or newer with venv. Packages come from where pip is
-# set to look; the build arguments below say where else.
+# It needs nothing of its base but Python 3.11 or newer with venv. Where Python's headers are there too,
+# as in the official images, the hot modules are compiled (setup.py); BECKET_COMPILE=1 insists on it,
+# 0 leaves it. Packages come from where pip is set to look; the build arguments below say where else.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
@@ -23,9 +24,15 @@ RUN python -m venv --without-pip /becket \
     && tool/bin/python -m pip --python /becket/bin/python install --no-cache-dir --no-compile \
         --require-hashes --only-binary :all: -r requirements/image.txt
 
-COPY pyproject.toml README.md LICENSE ./
+# The compiler is told not to make code for this very processor, and links without the flags that the
+# base's Python was linked with, of which it does not know all.
+ARG BECKET_COMPILE=auto
+ENV CC="/build/tool/bin/python -m ziglang cc -mcpu=baseline" \
+    LDSHARED="/build/tool/bin/python -m ziglang cc -mcpu=baseline -shared" \
+    ZIG_GLOBAL_CACHE_DIR=/build/zig
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY services services
-RUN tool/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --no-index \
+RUN BECKET_COMPILE=${BECKET_COMPILE} tool/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --no-index \
         --wheel-dir wheels . \
     && tool/bin/python -m pip --python /becket/bin/python install --no-compile --no-deps \
         --no-index wheels/*.whl

@@ -11,8 +11,9 @@ READY := $(BIN)/becket
 BUILD := .build
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up show image helm manifests charts test lint format tidy unit integration probe \
-	sim-ci sim explore explore-ci mutants mutants-ci e2e e2e-ci bench bench-ring bench-smoke peers proto lock clean
+.PHONY: help venv compiled up show image helm manifests charts test lint format tidy unit integration probe \
+	compiled-ci sim-ci sim explore explore-ci mutants mutants-ci e2e e2e-ci bench bench-ring bench-smoke \
+	peers proto lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -30,6 +31,31 @@ $(STAMP):
 $(READY): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --editable .
+	@touch $@
+
+# The same sources with the modules of setup.py compiled, as the image has them, in an environment of
+# its own beside .venv, whose packages it shares. Anew when a source has changed.
+COMPILED := .venv-compiled
+# A C compiler, and the headers of this Python: whatever is missing is said.
+NO_COMPILER := $(shell command -v cc > /dev/null || echo there is no C compiler "(cc)"; $(PYTHON) -c \
+	'import os, sysconfig as s; os.path.exists(s.get_path("include") + "/Python.h") or print("no Python.h")')
+# What is measured is what an image has, where that can be had.
+MEASURED := $(if $(NO_COMPILER),$(BIN),$(COMPILED)/bin)
+TO_MEASURE := $(if $(NO_COMPILER),$(READY),$(COMPILED)/.ready)
+SOURCES = $(shell find services -name '*.py')
+
+compiled: $(COMPILED)/.ready ## make .venv-compiled/bin/becket, which is faster; needs a C compiler
+
+$(COMPILED)/.ready: $(READY) setup.py $(SOURCES)
+	rm -rf $(COMPILED) $(BUILD)/compiled-wheel build
+	BECKET_COMPILE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --no-index --wheel-dir $(BUILD)/compiled-wheel .
+	rm -rf build
+	$(BIN)/python -m venv --without-pip $(COMPILED)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(COMPILED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	$(BIN)/python -m pip --python $(COMPILED)/bin/python install --quiet --disable-pip-version-check \
+		--no-deps --no-index $(BUILD)/compiled-wheel/*.whl
 	@touch $@
 
 up: $(READY) ## run a cluster on this machine, in the foreground: Ctrl-C stops it, its data stays
@@ -62,7 +88,7 @@ charts: $(READY) ## the chart and what it renders; skipped, with the reason, whe
 	$(BIN)/python -m pytest -q tests/charts
 
 test: ## everything that CI runs
-	@for part in lint tidy unit charts integration probe bench-smoke explore-ci mutants-ci sim-ci; do \
+	@for part in lint tidy unit charts integration probe compiled-ci bench-smoke explore-ci mutants-ci sim-ci; do \
 		started=$$(date +%s); \
 		echo "== make $$part"; \
 		$(MAKE) --no-print-directory $$part || exit 1; \
@@ -103,6 +129,13 @@ e2e-ci: $(READY) ## the same, as far as CI has time for; skipped, with the reaso
 		tests/e2e/test_install.py tests/e2e/test_drain.py \
 		'tests/e2e/test_kills.py::test_storage_pods_one_at_a_time[kill]'
 
+# The interpreted ones run all; what reaches into the compiled modules is skipped, with the reason.
+compiled-ci: $(TO_MEASURE) ## units of the core and services, compiled; skipped, with the reason, without cc
+	@if [ -z "$(NO_COMPILER)" ]; then \
+		$(MEASURED)/python -m pytest -q -o pythonpath=. tests/unit/core/replication tests/scenarios \
+			tests/integration; \
+	else echo "SKIPPED: $(NO_COMPILER)"; fi
+
 sim-ci: $(READY) ## simulated clusters under faults: a short, fixed set; kills around steps of plans
 	$(BIN)/python -m tests.simulation ci
 	$(BIN)/python -m tests.simulation plans --ci
@@ -123,15 +156,15 @@ mutants-ci: $(READY) ## the same, as far as CI has time for
 	$(BIN)/python -m tests.simulation mutants --ci
 
 # ARGS: such as `--size full`, `--systems echo,becket`, `--keep`; `python -m bench --help` lists them.
-bench: $(READY) ## measure Becket beside its peers and beside what bounds it, and ring changes: a quarter of an hour
-	$(BIN)/python -m bench $(ARGS)
-	$(BIN)/python -m bench ring-change --keys 20000
+bench: $(TO_MEASURE) ## measure Becket beside its peers and beside what bounds it, and ring changes: a quarter of an hour
+	$(MEASURED)/python -m bench $(ARGS)
+	$(MEASURED)/python -m bench ring-change --keys 20000
 
-bench-ring: $(READY) ## ring changes alone, with 1,000,000 keys: an hour
-	$(BIN)/python -m bench ring-change $(ARGS)
+bench-ring: $(TO_MEASURE) ## ring changes alone, with 1,000,000 keys: an hour
+	$(MEASURED)/python -m bench ring-change $(ARGS)
 
-bench-smoke: $(READY) ## each workload for a moment: fails on errors, never on time
-	$(BIN)/python -m bench --size smoke $(ARGS)
+bench-smoke: $(TO_MEASURE) ## each workload for a moment: fails on errors, never on time
+	$(MEASURED)/python -m bench --size smoke $(ARGS)
 
 peers: $(READY) ## get the servers that the bench compares with into .build; needs Go, and a Debian
 	$(BIN)/python -m bench.fetch_peers
@@ -151,9 +184,9 @@ lock: $(READY) ## take up newer versions of all dependencies
 	$(COMPILE) --upgrade -c requirements/dev.txt --extra server -o requirements/server.txt
 	$(COMPILE) --upgrade -c requirements/dev.txt --extra server --extra cli -o requirements/image.txt
 	$(subst pyproject.toml,,$(COMPILE)) --upgrade -c requirements/dev.txt \
-		--group pyproject.toml:build -o requirements/build.txt
+		--group pyproject.toml:image -o requirements/build.txt
 
 clean: ## remove all that can be made again
-	rm -rf $(VENV) $(BUILD) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf $(VENV) $(COMPILED) $(BUILD) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache services/*.egg-info
 	find services tests protos -name __pycache__ -type d -prune -exec rm -rf {} +

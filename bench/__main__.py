@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from becket.core.build import is_compiled
 from bench import balance, cluster_size, ring_change
 from bench.bars import changes, read_stored, store, verdicts
 from bench.systems import SYSTEMS
@@ -81,8 +82,9 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     reports = {name: measure(name, size, seed, out, only) for name in names}
-    results = {"size": size, "seed": seed, "systems": reports}
+    results = {"size": size, "seed": seed, "compiled": is_compiled(), "systems": reports}
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(f"becket is {'compiled, as in an image' if is_compiled() else 'interpreted'}")
     tell(reports, verdicts(reports), changes(reports, read_stored()))
     picture(reports, out / "picture.png")
     print(f"{time.monotonic() - began:.0f} s; results.json and picture.png are in {out}")

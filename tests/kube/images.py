@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.kube.machine import HOME, RUN, sh
 
-BASE = "localhost/python:3-slim"
+BASE = "localhost/python:3-slim-headers"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _BUILD = ("buildah", "build", "--isolation", "chroot")
 
@@ -23,7 +23,7 @@ def base_image() -> str:
     root = HOME / "base"
     shutil.rmtree(root, ignore_errors=True)
     print("making the base image", flush=True)
-    packages = "--include=python3,python3-venv,python3-pip,ca-certificates"
+    packages = "--include=python3,python3-venv,python3-pip,libpython3-dev,ca-certificates"
     sh("debootstrap", "--variant=minbase", packages, "bookworm", root, quiet=True)
     (root / "usr/bin/python").symlink_to("python3")
     (HOME / "base.Dockerfile").write_text("FROM scratch\nCOPY . /\n")

@@ -321,12 +321,22 @@ def availability(
 
 @reporting
 def version(*, output: Output = Form.TABLE) -> None:
-    """The version of this command."""
+    """The version of this command, and whether its hot modules are compiled."""
     import platform
     from importlib.metadata import version as version_of
 
-    found = {"becket": version_of("becket"), "api": "v1", "python": platform.python_version()}
+    from becket.core.build import is_compiled
+
+    found = {
+        "becket": version_of("becket"),
+        "api": "v1",
+        "python": platform.python_version(),
+        "compiled": is_compiled(),
+    }
     if output is Form.JSON:
         print_json(found)
     else:
-        write_line(f"becket {found['becket']} (api {found['api']}, Python {found['python']})")
+        built = ", compiled" if found["compiled"] else ""
+        write_line(
+            f"becket {found['becket']} (api {found['api']}, Python {found['python']}{built})"
+        )

@@ -323,4 +323,9 @@ def test_a_target_that_is_none(run: Run, target: str) -> None:
 
 def test_version(run: Run) -> None:
     assert run("version").stdout.startswith("becket 0.")
-    assert set(json.loads(run("version", "-o", "json").stdout)) == {"becket", "api", "python"}
+    assert set(json.loads(run("version", "-o", "json").stdout)) == {
+        "becket",
+        "api",
+        "python",
+        "compiled",
+    }

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import pytest
+
+from becket.core.build import is_compiled
 from becket.core.replication.cells import Answer, Attempt, Kind, Operation
 from becket.core.replication.effects import Certificate
 from becket.core.replication.member import Member
@@ -20,6 +23,7 @@ from becket.core.ring.config import Config, first_config
 from tests.simulation.disks import SimulatedDisk
 from tests.simulation.lookouts import looked_over
 
+interpreted = pytest.mark.skipif(is_compiled(), reason="compiled: no docstrings, no wrapping")
 Carried = TypeVar("Carried")
 Envelope = tuple[str, str, Message]
 WALL_MS = 1_700_000_000_000

@@ -6,7 +6,7 @@ import pytest
 
 from becket.core.replication.lookout import Lookout
 from becket.core.replication.messages import Accept
-from tests.unit.core.replication.stage import Stage, many, put
+from tests.unit.core.replication.stage import Stage, interpreted, many, put
 
 MANY = 40
 
@@ -29,6 +29,7 @@ def looked_at(stage: Stage, name: str, ms: int) -> int:
     return total
 
 
+@interpreted
 def test_ticks_pass_over_nearly_all_seats_at_rest() -> None:
     stage = many(MANY)
     # A coordinator looks some three times a second: what it heard, its return, its sweep.
@@ -55,6 +56,7 @@ def test_followers_are_looked_at_once_the_peer_that_vouches_for_them_is_silent()
     assert sum(len(member.reigns()) for member in stage.members.values()) == MANY
 
 
+@interpreted
 def test_the_reference_finds_a_seat_that_is_left_out() -> None:
     stage = many(MANY)
     stage.hold = lambda _from, _to, message: isinstance(message, Accept)

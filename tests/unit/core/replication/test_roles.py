@@ -18,6 +18,7 @@ from becket.core.replication.roles import (
 )
 from becket.core.replication.seats import Seat
 from becket.core.replication.store import EMPTY
+from tests.unit.core.replication.stage import interpreted
 
 
 @pytest.mark.parametrize(("role", "event"), list(itertools.product(Role, Event)))
@@ -55,6 +56,7 @@ def test_a_seat_keeps_its_story() -> None:
         seat.advance(Event.DRAINED)
 
 
+@interpreted
 def test_the_picture_in_the_docs_is_drawn_from_the_table() -> None:
     path = Path(__file__).parents[4] / "docs" / "draw_roles.py"
     script = runpy.run_path(str(path))

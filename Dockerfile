@@ -32,8 +32,8 @@ ENV CC="/build/tool/bin/python -m ziglang cc -mcpu=baseline" \
     ZIG_GLOBAL_CACHE_DIR=/build/zig
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY services services
-RUN BECKET_COMPILE=${BECKET_COMPILE} tool/bin/python -m pip wheel --no-cache-dir --no-deps \
-        --no-build-isolation --no-index --wheel-dir wheels . \
+RUN tool/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --no-index \
+        --wheel-dir wheels . \
     && tool/bin/python -m pip --python /becket/bin/python install --no-compile --no-deps \
         --no-index wheels/*.whl
 

@@ -11,7 +11,7 @@ from becket.core.replication.versions import Epoch, Identity
 from becket.storage.beats import Beats
 
 OWN, PEER = Identity("own", 1), Identity("peer", 4)
-ANSWER = ClaimReply(7, 0, unknown=False, except_=(), clock_us=5, level=(), bounded=())
+ANSWER = ClaimReply(7, 0, unknown=False, except_=(), clock_us=5, level=(3,), bounded=())
 
 
 class Stage:

@@ -199,13 +199,14 @@ class Stage:
 
 
 def many(partitions: int, hand_over_window: int = 4) -> Stage:
-    """A stage whose members hold many partitions, all coordinated, and have nothing to do."""
+    """A stage whose members are at rest and hold many partitions, all coordinated by the first."""
     stage = Stage(hand_over_window=hand_over_window)
     for name in "abc":
         offered = [(number, stage.config) for number in range(1, partitions)]
         stage.members[name].offer(stage.clocks(), offered)
         stage._take(name)
     stage.wait(3000)
+    assert len(stage.members["a"].reigns()) == partitions
     assert sum(len(member.reigns()) for member in stage.members.values()) == partitions
     return stage
 

@@ -43,8 +43,9 @@ def up(count: int, *, again: bool = False) -> None:
     if problem:
         sys.exit(f"{problem}; on this machine use kind or minikube")
     if again or not api_answers():
-        down()
+        # Also taking down asks for the programs that a fresh machine has not yet.
         install()
+        down()
         # Daemons and pods must not inherit that somebody was patient (nice) when this began.
         os.setpriority(os.PRIO_PROCESS, 0, 0)
         RUN.mkdir(parents=True)

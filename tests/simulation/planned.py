@@ -49,7 +49,7 @@ from becket.core.ring.members import Member
 from becket.core.ring.ring import Ring
 from becket.core.supervision.beginning import NewCluster
 from becket.core.supervision.deciding import Supervision, SupervisionSettings
-from becket.core.supervision.offering import offers
+from becket.core.supervision.offering import Offering
 from becket.core.supervision.snapshot import Coordinated, Seen, Snapshot, Wished
 from tests.simulation.cluster import Cluster, Shape, TopologyObject
 from tests.simulation.processes import Process
@@ -309,6 +309,7 @@ class Supervisor:
         new = NewCluster("simulated", PARTITIONS, Constraints(REPLICAS))
         self.decider = Supervision(SupervisionSettings(gather_us=0), new)
         self.writer = TopologyWriter()
+        self.offering = Offering()
         self.found: Ring | None = None
         self.is_writing = False
         self.decider.planning.take_note(self.store.note)
@@ -346,7 +347,7 @@ class Supervisor:
         if self.found is None or self.is_writing:
             return
         snapshot = self._snapshot()
-        for offer in offers(self.found, snapshot):
+        for offer in self.offering.offers(self.found, snapshot):
             self._offer(offer.name, self.found, offer.partitions)
         decision = self.decider.decide(snapshot)
         if self.decider.is_settled:

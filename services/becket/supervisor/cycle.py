@@ -25,7 +25,7 @@ from becket.core.supervision.beginning import NewCluster, holds_newer
 from becket.core.supervision.counting import wished_places
 from becket.core.supervision.deciding import Decision, Supervision, SupervisionSettings
 from becket.core.supervision.estimates import Estimate, copied, estimate
-from becket.core.supervision.offering import offers
+from becket.core.supervision.offering import Offering
 from becket.core.supervision.planning import standings
 from becket.core.supervision.rates import Rates
 from becket.core.supervision.saying import Topic
@@ -111,6 +111,7 @@ class Cycle:
         self._settings = settings
         self._topology = ports.topology
         self._log = log
+        self._offering = Offering()
         self._news = asyncio.Event()
         self._granting: asyncio.Task[bool] | None = None
         self._acted = False
@@ -281,7 +282,7 @@ class Cycle:
         ring, encoded = snapshot.confirmed, self.writer.encoded
         if ring is None or ring != snapshot.found:
             return
-        for offer in offers(ring, snapshot):
+        for offer in self._offering.offers(ring, snapshot):
             self.observer.offer(offer.name, ring, encoded, offer.partitions)
 
     async def _grant(self, wishes: tuple[Wish, ...]) -> bool:

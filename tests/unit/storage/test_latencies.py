@@ -1,8 +1,8 @@
-"""The slowest hundredth of the last two seconds."""
+"""The slowest hundredth of the newest operations."""
 
 from __future__ import annotations
 
-from becket.storage.latencies import GROWTH, HALF_US, Latencies
+from becket.storage.latencies import ENOUGH, GROWTH, MOST_S, SECOND_US, Latencies
 
 
 def near(found_us: int, us: float) -> bool:
@@ -23,22 +23,39 @@ def test_one_slow_call_of_a_hundred_and_one_is_not_p99_and_of_fifty_is() -> None
         latencies = Latencies()
         latencies.note(0, 500, fast)
         latencies.note(0, 80_000, 1)
-        assert near(latencies.p99(0)[0], expected)
+        assert near(latencies.p99(0).p99_us, expected)
 
 
-def test_what_is_old_is_forgotten() -> None:
+def test_of_many_operations_two_seconds_are_enough() -> None:
     latencies = Latencies()
     assert latencies.p99(0) == (0, 0)
-    latencies.note(0, 80_000, 100)
-    latencies.note(HALF_US, 500, 900)
-    assert near(latencies.p99(HALF_US)[0], 80_000)
-    assert latencies.p99(2 * HALF_US)[1] == 900
-    assert latencies.p99(5 * HALF_US) == (0, 0)
-    latencies.note(9 * HALF_US, 500, 1)
-    assert latencies.p99(9 * HALF_US)[1] == 1
+    latencies.note(0, 80_000, ENOUGH)
+    latencies.note(SECOND_US, 500, ENOUGH)
+    assert near(latencies.p99(SECOND_US).p99_us, 80_000)
+    found = latencies.p99(2 * SECOND_US)
+    assert near(found.p99_us, 500)
+    assert found.recent == ENOUGH
+
+
+def test_of_few_operations_p99_is_that_of_more_seconds_and_recent_ones_are_counted_apart() -> None:
+    latencies = Latencies()
+    for second in range(10):
+        latencies.note(second * SECOND_US, 80_000 if second == 4 else 500, 20)
+    found = latencies.p99(9 * SECOND_US)
+    assert near(found.p99_us, 80_000), "20 of 200 were slow, five seconds ago"
+    assert found.recent == 40
+
+
+def test_what_is_older_than_the_longest_span_is_forgotten() -> None:
+    latencies = Latencies()
+    latencies.note(0, 80_000, 1)
+    assert near(latencies.p99((MOST_S - 1) * SECOND_US).p99_us, 80_000)
+    assert latencies.p99(MOST_S * SECOND_US) == (0, 0)
+    latencies.note(900 * SECOND_US, 500, 1)
+    assert latencies.p99(900 * SECOND_US).recent == 1
 
 
 def test_a_call_that_took_for_ever_is_in_the_last_bucket() -> None:
     latencies = Latencies()
     latencies.note(0, 1e12, 1)
-    assert latencies.p99(0)[0] > 15_000_000
+    assert latencies.p99(0).p99_us > 15_000_000

@@ -1324,7 +1324,7 @@ class WatchMemberResponse(_message.Message):
     total_bytes: _builtins.int
     """Bytes that its disk holds in all."""
     recent_operations: _builtins.int
-    """How many operations these were."""
+    """How many operations it answered in the last two seconds."""
     damaged_cells: _builtins.int
     """Cells that were found damaged on its disk since it started."""
     mended_cells: _builtins.int
@@ -1349,7 +1349,9 @@ class WatchMemberResponse(_message.Message):
 
     @_builtins.property
     def latency_p99(self) -> _duration_pb2.Duration:
-        """The slowest hundredth of the operations of the last two seconds took as long, or longer."""
+        """The slowest hundredth of the newest operations took as long, or longer: of the last two
+        seconds, and of up to ten where those were few.
+        """
 
     @_builtins.property
     def load(self) -> Global___MemberLoad:

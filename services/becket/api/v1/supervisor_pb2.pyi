@@ -281,8 +281,8 @@ class Throttle(_message.Message):
     """Bytes that were copied a second in plans whose steps are large; 0: not measured yet."""
     @_builtins.property
     def foreground_p99(self) -> _duration_pb2.Duration:
-        """How long the slowest hundredth of operations takes, at the slowest member; unset: hardly anybody
-        calls, and only members that have too much to do slow plans down.
+        """How long the slowest hundredth of operations takes, as the mean of members by their operations;
+        unset: hardly anybody calls, and only members that have too much to do slow plans down.
         """
 
     @_builtins.property

@@ -13,23 +13,27 @@ and everything that the limits of plans allow may be under way, until members th
 each other in time: that counts like a p99 over its limit, and the budget then rises step by step.
 
 The limit is the one that was set, or it follows from how things were before: a factor over the p99
-that was steady while nothing moved, or, where p99 wandered further than that by itself, twice its
-mean deviation over it (as in Jacobson's timer, 1988): chance must not slow a plan to its least.
+that was steady while nothing moved, or, where p99 wandered further than that by itself, three
+times its median deviation over it: chance must not slow a plan to its least.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
+from statistics import median
 from typing import NamedTuple
 
 from becket.core.errors import InvalidInputError
 
-_SMOOTHING = 0.2
-_DEVIATIONS = 2
+_LOOKS, _LOOK_US = 20, 500_000
+"""So many of the newest looks tell what is steady: a mean would remember a load that has ended."""
+
+_DEVIATIONS = 3
 
 
 class Foreground(NamedTuple):
-    """What people and programs feel: p99 of operations, of the slowest member, and how many."""
+    """What people and programs feel: p99 of operations, and how many of the last two seconds."""
 
     p99_us: int
     operations: int
@@ -50,13 +54,13 @@ class Halving(NamedTuple):
 class ThrottleSettings:
     """How budgets move. Each field is checked on its own; see the head of this file."""
 
-    interval_ms: int = 500
-    """The budget rises by one each interval."""
-    settle_ms: int = 2500
-    """After a halving the next one comes no sooner: a report covers the last two seconds."""
+    interval_ms: int = 1000
+    """The budget rises by one each interval: what it does is seen late where few call."""
+    settle_ms: int = 4000
+    """After a halving the next one comes no sooner: what was slow before it is still reported."""
     first: int = 1
     """The budget at the beginning, with foreground: nobody knows yet what a change does to it."""
-    least_percent: int = 10
+    least_percent: int = 20
     """The smallest budget, in hundredths of a partition."""
     p99_limit_ms: int = 0
     """The foreground's p99 may be so long; 0: a factor over what was steady before."""
@@ -67,8 +71,8 @@ class ThrottleSettings:
     p99_unknown_ms: int = 50
     """The limit while nobody knows what was steady: a supervisor that begins amid a plan."""
     least_operations: int = 50
-    """A member that answered fewer in two seconds says nothing of a p99 by itself; members that
-    together answered fewer have no foreground."""
+    """Members that together answered fewer in two seconds have no foreground, nor has a member by
+    itself for the copies that it makes."""
 
     def __post_init__(self) -> None:
         """Raise InvalidInputError naming a field that cannot be."""
@@ -88,14 +92,15 @@ class ThrottleSettings:
 
 
 class Steady:
-    """What p99 was while nothing moved, smoothed, how far it wandered, and the limit of both."""
+    """What p99 was while nothing moved, how far it wandered, and the limit of both; by medians."""
 
     def __init__(self, settings: ThrottleSettings) -> None:
         self._settings = settings
         self._next_us = 0
+        self._looks: deque[int] = deque(maxlen=_LOOKS)
         self.p99_us: int | None = None
         self.deviation_us = 0
-        """How far p99 was from that on average."""
+        """How far p99 was from that, in the middle."""
 
     def note(self, now_us: int, foreground: Foreground | None, *, is_calm: bool) -> None:
         """Learn from this moment, if nothing moves."""
@@ -103,14 +108,10 @@ class Steady:
             # What was disturbed until now is still in the next reports.
             self._next_us = now_us + self._settings.settle_ms * 1000
         elif foreground is not None and now_us >= self._next_us:
-            self._next_us = now_us + self._settings.interval_ms * 1000
-            known = self.p99_us
-            new = foreground.p99_us
-            if known is None:
-                self.p99_us = new
-                return
-            self.p99_us = known + round(_SMOOTHING * (new - known))
-            self.deviation_us += round(_SMOOTHING * (abs(new - known) - self.deviation_us))
+            self._next_us = now_us + _LOOK_US
+            self._looks.append(foreground.p99_us)
+            self.p99_us = middle = round(median(self._looks))
+            self.deviation_us = round(median(abs(look - middle) for look in self._looks))
 
     @property
     def limit_us(self) -> int:

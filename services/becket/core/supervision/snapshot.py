@@ -72,9 +72,10 @@ class Seen:
     written anew from other replicas."""
     mended_cells: int = 0
     p99_us: int = 0
-    """The slowest hundredth of its operations of the last two seconds took as long, or longer."""
+    """The slowest hundredth of its newest operations took as long, or longer: of the last two
+    seconds, and of up to ten where those were few."""
     operations: int = 0
-    """How many those were."""
+    """How many it answered in the last two seconds."""
 
 
 @dataclass(frozen=True)
@@ -133,16 +134,11 @@ class Snapshot:
         )
 
     def foreground(self, least_operations: int) -> Foreground | None:
-        """What callers feel at the slowest member; None where hardly anybody calls.
+        """What callers feel; None where members together answered fewer operations than this.
 
-        A member that answered fewer says nothing of a p99 by itself. Where each did, but not all
-        together, callers feel what is done to them all the same: then it is the mean of all, by
-        operations, since the largest of many single figures is chance.
+        The mean of the members' figures, by operations: the largest of several is chance as much as
+        it is one that suffers, and one that suffers in earnest moves the mean.
         """
-        busy = [seen for seen in self.connected if seen.operations >= least_operations]
-        if busy:
-            operations = sum(seen.operations for seen in busy)
-            return Foreground(max(seen.p99_us for seen in busy), operations)
         operations = sum(seen.operations for seen in self.connected)
         if operations < least_operations:
             return None

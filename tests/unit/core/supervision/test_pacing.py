@@ -81,7 +81,7 @@ def test_moves_give_way_and_missing_copies_less_so() -> None:
     pace = pacer.pace(at(1100, p99_ms=10), planning)
     for ms in range(1200, 5000, 100):
         pace = pacer.pace(at(ms, p99_ms=13), planning)
-    assert pacer.view.moving == 0.1
+    assert pacer.view.moving == 0.2
     assert pace.restoring == 3
     assert pacer.view.halvings > 3
     assert pace.moving == 1

@@ -45,18 +45,7 @@ def test_of_two_reports_of_one_disk_the_connected_one_counts() -> None:
     assert snapshot(seen=(new, old)).by_disk["disk-0"].pid == 2
 
 
-def test_the_foreground_is_that_of_the_slowest_member_that_has_one() -> None:
-    first, second, *rest = snapshot().seen
-    busy = (
-        replace(first, p99_us=3000, operations=60),
-        replace(second, p99_us=2000, operations=50),
-        replace(rest[0], p99_us=9000, operations=49),
-    )
-    assert snapshot(seen=busy).foreground(50) == (3000, 110)
-    assert snapshot(seen=busy[2:]).foreground(50) is None
-
-
-def test_where_no_member_has_a_foreground_by_itself_it_is_the_mean_of_all() -> None:
+def test_the_foreground_is_the_mean_of_all_by_their_operations() -> None:
     first, second, *rest = snapshot().seen
     spread = (
         replace(first, p99_us=1000, operations=30),

@@ -12,8 +12,10 @@ import pytest
 from becket.api.v1 import supervisor_pb2 as pb
 from becket.client.client import Client
 from becket.core.membership.settings import SECOND, MembershipSettings
+from becket.core.plans.throttle import ThrottleSettings
 from becket.core.replication.settings import Settings
 from becket.core.supervision import deciding
+from becket.core.supervision.pacing import PacingSettings
 from becket.ports.directory import Place
 from tests.integration.members import Members, RunningMember
 from tests.unit.adapters.kubernetes.fake_api import FakeApi
@@ -30,6 +32,9 @@ PATIENT = MembershipSettings(suspicion_us=2 * SECOND, report_us=20 * SECOND)
 """Nobody is suspected here because one loop, on a busy machine, stands still for all of them."""
 
 RULES = Settings(return_us=3600 * SECOND, suspicion_us=PATIENT.suspicion_us)
+
+UNHURT = PacingSettings(ThrottleSettings(p99_limit_ms=60_000))
+"""What a plan does to callers slows none down here: in one loop they all wait for everybody."""
 
 BEAT_S = 0.01
 """Between two writes: one loop does the work of everybody."""
@@ -133,8 +138,8 @@ async def test_scale_up_and_down_under_load_with_a_leader_killed_in_the_middle(
 ) -> None:
     async with (
         installed(tmp_path, 3) as scene,
-        supervising(scene, "supervisor-a", membership=PATIENT) as one,
-        supervising(scene, "supervisor-b", membership=PATIENT) as two,
+        supervising(scene, "supervisor-a", membership=PATIENT, pacing=UNHURT) as one,
+        supervising(scene, "supervisor-b", membership=PATIENT, pacing=UNHURT) as two,
     ):
         await scene.settled(3)
         addresses = [member.address for member in scene.members.running.values()]

@@ -9,7 +9,9 @@ import pytest
 from becket.core.errors import InvalidInputError
 from becket.core.plans.throttle import Foreground, Steady, Throttle, ThrottleSettings
 
-SETTINGS = ThrottleSettings(interval_ms=500, settle_ms=1000, first=4, least_percent=25)
+SETTINGS = ThrottleSettings(
+    interval_ms=500, settle_ms=1000, first=4, least_percent=25, p99_percent=120
+)
 LIMIT_US = 10_000
 FAST, SLOW = Foreground(9_000, 1000), Foreground(10_001, 1000)
 

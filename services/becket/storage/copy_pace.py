@@ -10,7 +10,7 @@ below what plans grant to those that restore.
 
 from __future__ import annotations
 
-from becket.core.plans.throttle import Foreground, Steady, Throttle, ThrottleSettings
+from becket.core.plans.throttle import Steady, Throttle, ThrottleSettings
 from becket.core.ring.members import MemberState
 from becket.core.ring.ring import Ring
 from becket.storage.latencies import Latencies
@@ -61,9 +61,8 @@ class CopyPace:
         return int(self._credit)
 
     def _look(self, now_us: int) -> None:
-        p99_us, operations = self._latencies.p99(now_us)
-        enough = operations >= self._settings.least_operations
-        foreground = Foreground(p99_us, operations) if enough else None
+        felt = self._latencies.p99(now_us)
+        foreground = felt if felt.operations >= self._settings.least_operations else None
         self._steady.note(now_us, foreground, is_calm=not self._is_moving)
         if self._is_moving:
             self._throttle.note(now_us, foreground, self._steady.limit_us)

@@ -34,7 +34,7 @@ def test_of_many_operations_two_seconds_are_enough() -> None:
     assert near(latencies.p99(SECOND_US).p99_us, 80_000)
     found = latencies.p99(2 * SECOND_US)
     assert near(found.p99_us, 500)
-    assert found.recent == ENOUGH
+    assert found.operations == ENOUGH
 
 
 def test_of_few_operations_p99_is_that_of_more_seconds_and_recent_ones_are_counted_apart() -> None:
@@ -43,7 +43,7 @@ def test_of_few_operations_p99_is_that_of_more_seconds_and_recent_ones_are_count
         latencies.note(second * SECOND_US, 80_000 if second == 4 else 500, 20)
     found = latencies.p99(9 * SECOND_US)
     assert near(found.p99_us, 80_000), "20 of 200 were slow, five seconds ago"
-    assert found.recent == 40
+    assert found.operations == 40
 
 
 def test_what_is_older_than_the_longest_span_is_forgotten() -> None:
@@ -52,7 +52,7 @@ def test_what_is_older_than_the_longest_span_is_forgotten() -> None:
     assert near(latencies.p99((MOST_S - 1) * SECOND_US).p99_us, 80_000)
     assert latencies.p99(MOST_S * SECOND_US) == (0, 0)
     latencies.note(900 * SECOND_US, 500, 1)
-    assert latencies.p99(900 * SECOND_US).recent == 1
+    assert latencies.p99(900 * SECOND_US).operations == 1
 
 
 def test_a_call_that_took_for_ever_is_in_the_last_bucket() -> None:

@@ -69,7 +69,7 @@ class Offering:
         known, self._ring = self._ring, ring
         if known is ring:
             return
-        if known is None or known.members != ring.members or len(known.configs) != ring.partitions:
+        if known is None or known.members != ring.members or known.partitions != ring.partitions:
             self._all = ring.version
             self._concerned.clear()
             return

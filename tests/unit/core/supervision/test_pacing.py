@@ -18,7 +18,7 @@ from becket.core.supervision.snapshot import Snapshot
 from tests.unit.core.supervision.scenes import RING, snapshot
 
 SETTINGS = PacingSettings(
-    ThrottleSettings(interval_ms=100, settle_ms=200, first=2, p99_percent=120, least_operations=10),
+    ThrottleSettings(interval_ms=100, settle_ms=200, first=2, least_operations=10),
     restoring_least=3,
     rest_ms=1000,
     longest_rest_ms=5000,

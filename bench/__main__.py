@@ -21,7 +21,7 @@ from bench import balance, cluster_size, ring_change
 from bench.bars import changes, read_stored, store, verdicts
 from bench.systems import SYSTEMS
 from bench.telling import picture, tell
-from bench.workloads import SIZES
+from bench.workloads import BOUNDS, SIZES
 
 LIMIT_S = {"smoke": 60.0, "quick": 240.0, "full": 1800.0}
 """For one system."""
@@ -55,7 +55,7 @@ def problems(reports: dict[str, dict[str, Any]]) -> list[str]:
     for name, report in reports.items():
         if report.get("problem"):
             said.append(f"{name}: {report['problem']}")
-        if report["skipped"] and (name.startswith("becket") or name in ("echo", "stream", "rocks")):
+        if report["skipped"] and (name.startswith("becket") or name in BOUNDS):
             said.append(f"{name}: {report['skipped']}")
         for workload, row in report["rows"].items():
             if row.get("failed") and "gap_longest_ms" not in row:

@@ -48,6 +48,9 @@ class Listed(NamedTuple):
 SYSTEMS = {
     "echo": Listed("bench.echo:UnaryEcho", "bare unary echo", "the bound: a call, no data"),
     "stream": Listed("bench.echo:StreamEcho", "bare stream echo", "the bound: one stream"),
+    "relay": Listed(
+        "bench.relay:RelayedEcho", "bare echo by a relay", "the bound: a router, no data"
+    ),
     "rocks": Listed("bench.rocks:Rocks", "RocksDB, synced", "the bound: one disk, no network"),
     "becket": Listed(
         "bench.becket_cluster:BecketByClient",

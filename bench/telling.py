@@ -57,13 +57,14 @@ def _cell(row: Mapping[str, Any] | None) -> str:
 
 
 def bars_table(found: Sequence[Verdict]) -> Table:
-    """The bars, met or missed."""
+    """The bars, met or missed, and what the bare thing reaches beside the same figure."""
     drawn = Table(title="bars", title_justify="left")
-    for column in ("what", "bar", "found", ""):
+    for column in ("what", "bar", "found", "", "bare"):
         drawn.add_column(column, no_wrap=True)
     words = {True: "met", False: "missed", None: "not measured"}
     for verdict in found:
-        drawn.add_row(verdict.name, verdict.wanted, verdict.found, words[verdict.is_met])
+        word = words[verdict.is_met]
+        drawn.add_row(verdict.name, verdict.wanted, verdict.found, word, verdict.bound)
     return drawn
 
 

@@ -175,6 +175,66 @@ def test_rocks_a_damaged_table_is_not_opened_as_if_nothing_were_wrong(tmp_path: 
         RocksEngine(tmp_path / "engine")
 
 
+def with_a_flipped_bit(folder: Path) -> int:
+    """Some hundred keys in one table, of which a bit is turned round; how many keys there were."""
+    engine = RocksEngine(folder)
+    keys = [b"k%05d" % number for number in range(2000)]
+    engine.apply([Put(key, os.urandom(50)) for key in keys])
+    engine.flush()
+    engine.close()
+    [table] = folder.glob("*.sst")
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2] ^= 1
+    table.write_bytes(data)
+    return len(keys)
+
+
+def test_rocks_what_does_not_read_is_never_absent(tmp_path: Path) -> None:
+    count = with_a_flipped_bit(tmp_path / "engine")
+    engine = RocksEngine(tmp_path / "engine")
+    with pytest.raises(EngineCorruptError, match="checksum"):
+        engine.scan(b"k", END, 10_000)
+    assert len(engine.scan(b"k", END, 100)) == 100, "before the damage all is there"
+    assert len(engine.scan(b"k01900", END, 1000)) == 100, "and behind it"
+    unreadable = 0
+    for number in range(count):
+        try:
+            assert engine.get(b"k%05d" % number) is not None
+        except EngineCorruptError:
+            unreadable += 1
+    assert 0 < unreadable < count // 4
+    engine.close()
+
+
+def test_rocks_writes_go_on_beside_damage_only_without_compaction(tmp_path: Path) -> None:
+    with_a_flipped_bit(tmp_path / "engine")
+
+    def write_often(engine: RocksEngine, times: int) -> None:
+        for number in range(times):
+            place = number % 20 * 100
+            engine.apply([Put(b"k%05d" % place, b"new"), Put(b"z", b"%d" % number)])
+            engine.flush()
+
+    engine = RocksEngine(tmp_path / "engine")
+    with pytest.raises(EngineFailedError) as raised:
+        write_often(engine, 1000)  # until the compaction that this calls for has failed
+    assert raised.value.is_corrupt
+    engine.close()
+    engine = RocksEngine(tmp_path / "engine", compacts=False)
+    write_often(engine, 12)
+    assert engine.get(b"z") == b"11"
+    engine.close()
+
+
+def test_rocks_settings_are_those_of_this_start(tmp_path: Path) -> None:
+    folder = tmp_path / "engine"
+    RocksEngine(folder, RocksSettings(write_buffer_mib=8)).close()
+    RocksEngine(folder, RocksSettings(write_buffer_mib=4), compacts=False).close()
+    log = (folder / "LOG").read_text()
+    assert "Options.write_buffer_size: 4194304" in log
+    assert "Options.disable_auto_compactions: 1" in log
+
+
 @pytest.mark.parametrize("field", ["cache_mib", "write_buffer_mib", "write_buffers", "open_files"])
 def test_rocks_settings_name_the_field(field: str) -> None:
     with pytest.raises(InvalidInputError, match=field):

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from becket.adapters.engines.volume import VolumeError, VolumeLockedError, open_volume
+from becket.adapters.engines.volume import (
+    VolumeError,
+    VolumeLockedError,
+    open_volume,
+    set_aside,
+)
 from becket.core.replication.versions import Identity
 
 
@@ -65,3 +70,56 @@ def test_a_marker_that_does_not_read_is_refused_and_left_alone(
     assert marker.read_text() == content
     marker.unlink()
     open_volume(tmp_path, "d1").close()
+
+
+def test_damage_is_remembered_and_a_disk_is_given_up_by_name(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path, "d1")
+    assert (volume.unreadable, volume.is_given_up) == ("", False)
+    volume.note_unreadable("x" * 5000)
+    volume.close()
+    again = open_volume(tmp_path, "d2")
+    assert (again.disk, len(again.unreadable)) == ("d1", 1000)
+    again.give_up()
+    again.close()
+    last = open_volume(tmp_path, "d3")
+    assert (last.disk, last.is_given_up) == ("d1", True)
+    aside = set_aside(last)
+    assert {entry.name for entry in aside.iterdir()} == {"VOLUME", "UNREADABLE", "GIVEN_UP"}
+    fresh = open_volume(tmp_path, "d4")
+    assert (fresh.disk, fresh.is_given_up, fresh.unreadable) == ("d4", False, "")
+    fresh.close()
+
+
+def test_whoever_is_killed_while_setting_a_disk_aside_leaves_no_id_beside_an_empty_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = open_volume(tmp_path, "d1")
+    volume.engine_folder.mkdir()
+    (volume.engine_folder / "table").touch()
+    real, moved = Path.rename, list[str]()
+
+    def killed(self: Path, target: Path) -> Path:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(self.name)
+        return real(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            set_aside(volume)
+    assert moved == ["VOLUME"]
+    volume.close()
+    after = open_volume(tmp_path, "d2")
+    assert (after.disk, after.is_new, after.engine_folder.exists()) == ("d2", True, False)
+    assert (tmp_path / "LOST" / "engine" / "table").exists()
+    after.close()
+
+
+def test_what_is_no_part_of_a_lost_disk_is_not_moved(tmp_path: Path) -> None:
+    volume = open_volume(tmp_path, "d1")
+    volume.engine_folder.mkdir()
+    set_aside(volume)
+    (tmp_path / "engine").mkdir()  # A person has taken VOLUME away from a disk that is in use.
+    with pytest.raises(VolumeError, match="engine"):
+        open_volume(tmp_path, "d2")

@@ -18,6 +18,7 @@ from becket.core.replication.store import (
     PutDigest,
     PutRecord,
     Recovered,
+    UnreadableError,
     Write,
 )
 
@@ -69,6 +70,8 @@ class SimulatedDisk:
         self.durable = Image()
         self.view = Image()
         self.unsynced: list[list[Write]] = []
+        self.unreadable: set[int] = set()
+        """Partitions of which no page reads any more, as where a block of a file is damaged."""
 
     def apply(self, writes: list[Write]) -> None:
         """Apply a transaction without sync."""
@@ -119,7 +122,9 @@ class SimulatedDisk:
     def page(
         self, partition: int, after: bytes | None, limit: int
     ) -> list[tuple[bytes, Head | None]]:
-        """Heads in order of key."""
+        """Heads in order of key; raises UnreadableError."""
+        if partition in self.unreadable:
+            raise UnreadableError(f"partition {partition}")
         cells = self.view.cells.get(partition)
         if not cells:
             return []

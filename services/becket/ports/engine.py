@@ -4,7 +4,8 @@ Guarantees that every adapter gives, and the contract suite checks: a batch is v
 the next read, before it is synced; after ``sync`` everything applied before survives the power
 going off; after a crash what was not synced is gone from the end, whole batches at a time, never
 from the middle. Any failure of a write or a sync is final (``EngineFailedError``): the process
-must stop acknowledging and end, and never sync again.
+must stop acknowledging and end, and never sync again. What does not read is an error
+(``EngineCorruptError``), never absent: neither a key nor the rest of a range.
 """
 
 from __future__ import annotations
@@ -17,11 +18,22 @@ from becket.core.errors import BecketError
 
 
 class EngineFailedError(BecketError):
-    """A write or a sync failed; what the disk holds is not known any more."""
+    """A write or a sync failed; what the disk holds is not known any more.
+
+    ``is_corrupt``: it was refused because files that were written before do not read.
+    """
+
+    def __init__(self, message: str, *, is_corrupt: bool = False) -> None:
+        super().__init__(message)
+        self.is_corrupt = is_corrupt
 
 
 class EngineCorruptError(BecketError):
-    """The engine cannot be opened: its files are damaged. The disk counts as lost (R7)."""
+    """Files are damaged.
+
+    An engine that cannot be opened is a lost disk (R7). Otherwise a part of it does not read, and
+    nobody can say which keys were there (R8).
+    """
 
 
 class Put(NamedTuple):
@@ -51,13 +63,16 @@ class Engine(Protocol):
     """One open engine. Not safe for several threads at once, but for ``sync`` beside reads."""
 
     def get(self, key: bytes) -> bytes | None:
-        """The value, None when absent."""
+        """The value, None when absent; raises EngineCorruptError."""
 
     def apply(self, batch: Sequence[Change]) -> None:
         """Apply all changes in order, atomically, without sync; raises EngineFailedError."""
 
     def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Up to ``limit`` pairs with start <= key < end, in order of key."""
+        """Up to ``limit`` pairs with start <= key < end, in order of key.
+
+        Raises EngineCorruptError where the range does not read: a part of it would be no answer.
+        """
 
     def sync(self) -> None:
         """Make everything applied so far durable; raises EngineFailedError. May run in a thread."""

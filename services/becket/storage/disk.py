@@ -1,9 +1,9 @@
 """Opening the volume of this process: lock, disk id, engine, incarnation (PROTOCOL R7, R8).
 
-Owns what a start does to the disk. A volume whose engine does not open is a lost disk: its files
-are set aside and a new disk begins, which is in no config and therefore counts for nothing until
-the supervisor has given it copies. Invariant: the incarnation is raised durably before anything is
-sent.
+Owns what a start does to the disk. A volume whose engine does not open, or that was given up, is a
+lost disk: its files are set aside and a new disk begins, which is in no config and therefore counts
+for nothing until the supervisor has given it copies. One whose files were found damaged before is
+opened without compaction. Invariant: the incarnation is raised durably before anything is sent.
 """
 
 from __future__ import annotations
@@ -56,6 +56,11 @@ def open_disk(folder: Path, settings: RocksSettings) -> Disk:
         return _open(folder, settings, "")
     except (EngineCorruptError, EngineFailedError) as error:
         volume = open_volume(folder, _new_disk_id())
+        if isinstance(error, EngineFailedError) and error.is_corrupt and not volume.unreadable:
+            # A compaction that begins with the process has failed, not what the start itself needs.
+            volume.note_unreadable(str(error))
+            volume.close()
+            return open_disk(folder, settings)
         set_aside(volume)
         return _open(folder, settings, str(error))
 
@@ -81,8 +86,10 @@ def _open(folder: Path, settings: RocksSettings, lost: str) -> Disk:
     volume = open_volume(folder, _new_disk_id())
     engine = None
     try:
-        engine = RocksEngine(volume.engine_folder, settings)
+        unreadable = _needed(volume)
+        engine = RocksEngine(volume.engine_folder, settings, compacts=not unreadable)
         cells = EngineCells(engine)
+        cells.damage.unreadable = unreadable
         incarnation = cells.raise_incarnation()
         recovered = cells.recovered()
     except BaseException:
@@ -91,6 +98,13 @@ def _open(folder: Path, settings: RocksSettings, lost: str) -> Disk:
         volume.close()
         raise
     return Disk(volume, engine, cells, volume.identity(incarnation), recovered, lost)
+
+
+def _needed(volume: Volume) -> str:
+    """What of it does not read, empty for nothing; raises EngineCorruptError for one given up."""
+    if volume.is_given_up:
+        raise EngineCorruptError(f"it was given up: {volume.unreadable}")
+    return volume.unreadable
 
 
 def _new_disk_id() -> str:

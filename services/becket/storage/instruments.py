@@ -38,6 +38,7 @@ def observe(
         ("sync.duration", lambda: commits.sync_s, "s", "A sync, smoothed."),
         ("coordinating", lambda: len(shell.member.reigns()), "{partition}", "Coordinated here."),
         ("damage.present", lambda: damage.present, "{cell}", "Cells known to be damaged now."),
+        ("disk.unreadable", lambda: bool(damage.unreadable), "1", "1 where files do not read."),
         ("ring.version", lambda: keeper.version, "1", "The ring that this member knows."),
     )
     for name, read, unit, text in counters:

@@ -89,6 +89,7 @@ class MemberReports:
             total_bytes=space.total,
             damaged_cells=self._damage.found,
             mended_cells=self._damage.mended,
+            unreadable_disk=self._damage.unreadable,
         )
         p99_us, out.recent_operations = self._latencies.p99(clocks.monotonic_us())
         out.latency_p99.FromMicroseconds(p99_us)

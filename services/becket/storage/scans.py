@@ -26,6 +26,7 @@ from becket.api.v1 import types_pb2
 from becket.core.errors import InvalidInputError, NotAppliedError
 from becket.core.limits import Limits
 from becket.core.replication import registers
+from becket.core.replication.store import UnreadableError
 from becket.storage.calls import Calls
 from becket.storage.shell import Shell
 
@@ -159,7 +160,11 @@ class Scans:
     ) -> Iterator[tuple[bytes, int, bytes]]:
         start = wanted.start
         while True:
-            page = self._cells.page_from(partition, start, chunk)
+            try:
+                page = self._cells.page_from(partition, start, chunk)
+            except UnreadableError:
+                problem = f"partition {partition} does not read here: another member takes it over"
+                raise NotAppliedError(problem, after_ms=RETRY_MS) from None
             for key, raw in page:
                 if not wanted.holds(key):
                     return

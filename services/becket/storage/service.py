@@ -15,7 +15,7 @@ import grpc
 
 from becket.adapters import clocks
 from becket.adapters.rpc.ring_view import RingView
-from becket.api.v1 import key_value_pb2_grpc, replica_pb2_grpc, ring_pb2_grpc
+from becket.api.v1 import disk_pb2_grpc, key_value_pb2_grpc, replica_pb2_grpc, ring_pb2_grpc
 from becket.api.v1 import replica_pb2 as pb
 from becket.core.membership.detector import HealthChange
 from becket.core.replication.member import Member
@@ -24,6 +24,7 @@ from becket.core.replication.versions import Epoch, Identity
 from becket.core.ring.config import Disk as DiskId
 from becket.core.ring.ring import Ring
 from becket.ports.directory import LearningDirectory
+from becket.ports.engine import EngineFailedError
 from becket.runtime.ring_service import RingServicer
 from becket.runtime.service import Runtime
 from becket.storage.addresses import Addresses
@@ -31,7 +32,9 @@ from becket.storage.beats import Beats
 from becket.storage.calls import Calls, Space
 from becket.storage.commits import Commits
 from becket.storage.copy_pace import CopyPace
+from becket.storage.damaged_disk import DamagedDisk, DiskGivenUpError
 from becket.storage.disk import Disk
+from becket.storage.disk_service import DiskServicer
 from becket.storage.hellos import Hellos
 from becket.storage.instruments import observe
 from becket.storage.key_value_service import KeyValueServicer
@@ -54,7 +57,8 @@ HAND_OVER_IDLE_S = 0.4
 HAND_OVER_STEP_S = 0.01
 """How often a stop looks which partitions have been taken over, to hand over the next ones."""
 
-SPACE_EVERY_S = 1.0
+LOOK_EVERY_S = 1.0
+"""How often the disk is looked at: its room, and whether all of it has read."""
 
 
 class StorageService:
@@ -69,6 +73,7 @@ class StorageService:
         self._disk = disk
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self.space = Space()
+        self._damaged = DamagedDisk(disk, runtime.log)
         self._told: dict[int, Epoch] = {}
         identity, view = disk.identity, RingView()
         durable = settings.durability == "fsync"
@@ -136,7 +141,9 @@ class StorageService:
         replica_pb2_grpc.add_ReplicaServiceServicer_to_server(replicas, server)
         key_value_pb2_grpc.add_KeyValueServiceServicer_to_server(self._key_values, server)
         ring_pb2_grpc.add_RingServiceServicer_to_server(self._rings, server)
+        disk_pb2_grpc.add_DiskServiceServicer_to_server(DiskServicer(self._give_up), server)
         return [
+            "becket.api.v1.DiskService",
             "becket.api.v1.KeyValueService",
             "becket.api.v1.RingService",
             "becket.api.v1.ReplicaService",
@@ -160,11 +167,14 @@ class StorageService:
         reporting = asyncio.create_task(
             self.load.run(self._directory, self._settings.balancer_address)
         )
-        watching = asyncio.create_task(self._keep_watching_space())
+        watching = asyncio.create_task(self._keep_watching_disk())
         try:
             due = loop.time()
             while not self._failure.done():
                 self.shell.tick(self._pace.copies(clocks.monotonic_us()))
+                if self._damaged.is_known:
+                    # Lists of its own would never end here, and others can tell what it lacks.
+                    self.shell.hand_over()
                 self._beats.tick()
                 due = max(due + tick_s, loop.time())
                 await asyncio.wait({self._failure}, timeout=due - loop.time())
@@ -270,7 +280,15 @@ class StorageService:
     def _on_link_error(self, disk: DiskId, error: BaseException) -> None:
         self._runtime.log.debug("link broken", peer=disk, why=str(error))
 
+    def _give_up(self, cluster: str, disk: DiskId) -> None:
+        """The supervisor's word; raises as ``DamagedDisk.give_up``."""
+        self._damaged.give_up(self._hellos.cluster, cluster, disk)
+        self._fail(DiskGivenUpError(f"disk {disk} is given up for an empty one"))
+
     def _fail(self, error: BaseException) -> None:
+        if isinstance(error, EngineFailedError) and error.is_corrupt:
+            # The next process must not try what this one has failed at.
+            self._damaged.note(str(error))
         if not self._failure.done():
             self._failure.set_result(error)
 
@@ -281,7 +299,9 @@ class StorageService:
             self.space.full = full
             self._runtime.log.warning("disk space", full=full, free_mib=free // MIB)
 
-    async def _keep_watching_space(self) -> None:
+    async def _keep_watching_disk(self) -> None:
         while True:
-            await asyncio.sleep(SPACE_EVERY_S)
+            await asyncio.sleep(LOOK_EVERY_S)
             self._watch_space()
+            if self._damaged.look():
+                self._reports.wake()

@@ -233,6 +233,8 @@ class Cycle:
             return False
         if self.supervision.is_settled:
             self.declared_gone.clear()
+        if self.decision.give_up is not None:
+            self.observer.give_up(self.decision.give_up.name, self.decision.give_up.disk)
         self.note_plans(snapshot)
         self.teller.tell(snapshot, self.decision)
         note = self.supervision.planning.note

@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import grpc
 
 from becket.adapters import clocks
 from becket.adapters.rpc.channels import open_channel
 from becket.adapters.rpc.rings import config_to_proto
+from becket.api.v1 import disk_pb2, disk_pb2_grpc
 from becket.api.v1 import replica_pb2 as pb
 from becket.api.v1 import replica_pb2_grpc as rpc
 from becket.core.errors import EncodingError
+from becket.core.ring.config import Disk
 from becket.core.ring.encoding import decode
 from becket.core.ring.ring import Ring
 from becket.core.supervision.snapshot import Seen
@@ -105,6 +108,21 @@ class _Line:
         self.seen = now
         self._observer.changed()
 
+    async def give_up(self, request: disk_pb2.GiveUpDiskRequest) -> None:
+        """Let the process give its disk up; failures are tried again by whoever still sees it."""
+        channel = self._channel
+        if channel is None or self.is_calling:
+            return
+        self.is_calling = True
+        try:
+            await disk_pb2_grpc.DiskServiceStub(channel).GiveUpDisk(
+                request, timeout=self._observer.times.call_s
+            )
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError) as error:
+            self.problem = str(error)
+        finally:
+            self.is_calling = False
+
     async def call(self, request: pb.OfferRingRequest) -> None:
         """Offer, or ask for, a ring; failures are tried again by whoever looks at ``seen``."""
         channel = self._channel
@@ -185,10 +203,18 @@ class Observer:
         )
         self._call(name, request)
 
+    def give_up(self, name: str, disk: Disk) -> None:
+        """Tell this process that nobody needs its disk."""
+        request = disk_pb2.GiveUpDiskRequest(cluster_id=self.cluster(), disk_id=disk)
+        self._begin(name, lambda line: line.give_up(request))
+
     def _call(self, name: str, request: pb.OfferRingRequest) -> None:
+        self._begin(name, lambda line: line.call(request))
+
+    def _begin(self, name: str, call: Callable[[_Line], Coroutine[Any, Any, None]]) -> None:
         line = self._lines.get(name)
         if line is not None and not line.is_calling:
-            task = asyncio.create_task(line.call(request))
+            task = asyncio.create_task(call(line))
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
 

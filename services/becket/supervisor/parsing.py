@@ -47,6 +47,7 @@ def seen_from_proto(name: str, report: pb.WatchMemberResponse, now_us: int) -> S
         load=_load(report.load) if report.HasField("load") else None,
         damaged_cells=report.damaged_cells,
         mended_cells=report.mended_cells,
+        unreadable=report.unreadable_disk,
     )
 
 

@@ -30,3 +30,11 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(module.MOST + 10):
         damage.note(1, b"%d" % number)
     assert damage.present == damage.found == module.MOST
+
+
+def test_why_files_do_not_read_is_kept_as_it_was_first_told() -> None:
+    damage = Damage()
+    assert damage.unreadable == ""
+    damage.note_unreadable("table 7")
+    damage.note_unreadable("table 8")
+    assert damage.unreadable == "table 7"

@@ -11,6 +11,7 @@ import pytest
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import NotAppliedError
 from becket.core.limits import Limits
+from becket.core.replication.store import UnreadableError
 from becket.core.replication.versions import ZERO, Version
 from becket.storage.calls import Outcomes
 from becket.storage.scans import Scans
@@ -25,6 +26,7 @@ class Here:
         self.asked: list[int] = []
         self.ends: int | None = None
         """The partition that is taken over while the others are confirmed."""
+        self.unreadable: int | None = None
         self.member = SimpleNamespace(reigns=lambda: dict(self.table))
         self.commits = SimpleNamespace(when_synced=lambda then: then())
 
@@ -47,6 +49,8 @@ class Here:
     def page_from(self, partition: int, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Nothing is stored."""
         assert (partition in self.table, start, limit > 0) == (True, b"", True)
+        if partition == self.unreadable:
+            raise UnreadableError(f"partition {partition}")
         return []
 
 
@@ -74,3 +78,11 @@ async def test_a_partition_that_changes_hands_meanwhile_is_not_listed(ends: int)
     here.ends = ends
     with pytest.raises(NotAppliedError, match=f"partition {ends} has changed hands"):
         await scans_of(here).page(kv.ScanRequest(), 1.0)
+
+
+async def test_a_partition_that_does_not_read_is_not_listed_in_part() -> None:
+    here = Here((0, 1))
+    here.unreadable = 1
+    with pytest.raises(NotAppliedError, match="partition 1 does not read here") as raised:
+        await scans_of(here).page(kv.ScanRequest(), 1.0)
+    assert raised.value.after_ms > 0

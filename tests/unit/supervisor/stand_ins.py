@@ -12,6 +12,7 @@ import grpc
 from becket.adapters.local.leadership import AlwaysLeader
 from becket.adapters.local.memory import MemoryDirectory, MemoryTopology
 from becket.adapters.rpc.rings import epoch_to_proto
+from becket.api.v1 import disk_pb2, disk_pb2_grpc
 from becket.api.v1 import replica_pb2 as replica
 from becket.api.v1 import replica_pb2_grpc as replica_rpc
 from becket.api.v1 import ring_pb2_grpc as ring_rpc
@@ -32,7 +33,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 PATIENCE_S = 20.0
 
 
-class StandIn(replica_rpc.ReplicaServiceServicer):
+class StandIn(replica_rpc.ReplicaServiceServicer, disk_pb2_grpc.DiskServiceServicer):
     """A member that takes rings, coordinates where it stands first, and certifies at once."""
 
     def __init__(self, disk: str) -> None:
@@ -43,6 +44,9 @@ class StandIn(replica_rpc.ReplicaServiceServicer):
         self.offers: list[replica.OfferRingRequest] = []
         self.suspects: set[str] = set()
         self.certifies = True
+        self.unreadable = ""
+        self.given_up: list[tuple[str, str]] = []
+        """The cluster and the disk of each call that allowed it to give its disk up."""
         self.address = ""
         self._server: grpc.aio.Server | None = None
         self._changed = asyncio.Event()
@@ -50,6 +54,7 @@ class StandIn(replica_rpc.ReplicaServiceServicer):
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         server = self._server = grpc.aio.server()
         replica_rpc.add_ReplicaServiceServicer_to_server(self, server)
+        disk_pb2_grpc.add_DiskServiceServicer_to_server(self, server)
         self.address = f"{host}:{server.add_insecure_port(f'{host}:{port}')}"
         await server.start()
 
@@ -85,6 +90,13 @@ class StandIn(replica_rpc.ReplicaServiceServicer):
         asked = b"" if request.encoded_ring else self.encoded
         return replica.OfferRingResponse(ring_version=version, encoded_ring=asked)
 
+    async def GiveUpDisk(  # noqa: N802
+        self, request: disk_pb2.GiveUpDiskRequest, context: Context
+    ) -> disk_pb2.GiveUpDiskResponse:
+        del context
+        self.given_up.append((request.cluster_id, request.disk_id))
+        return disk_pb2.GiveUpDiskResponse()
+
     async def WatchMember(  # noqa: N802
         self, request: replica.WatchMemberRequest, context: Context
     ) -> AsyncIterator[replica.WatchMemberResponse]:
@@ -99,7 +111,9 @@ class StandIn(replica_rpc.ReplicaServiceServicer):
 
     def report(self) -> replica.WatchMemberResponse:
         ring = self.ring
-        answer = replica.WatchMemberResponse(suspected_disk_ids=sorted(self.suspects), pid=77)
+        answer = replica.WatchMemberResponse(
+            suspected_disk_ids=sorted(self.suspects), pid=77, unreadable_disk=self.unreadable
+        )
         answer.hello.disk_id, answer.hello.incarnation = self.disk, self.incarnation
         if ring is None:
             return answer

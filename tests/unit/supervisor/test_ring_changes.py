@@ -260,3 +260,25 @@ async def test_a_name_that_has_moved_is_followed_though_its_old_process_still_ta
 
         await office.until(lambda: seen_at() == {(new.address, 2)})
         await old.stop()
+
+
+async def test_a_disk_that_does_not_read_is_given_up_when_the_others_hold_all_of_it(
+    scene: Scene,
+) -> None:
+    await scene.add_all(4)
+    async with supervising(scene) as office:
+        ring = await scene.settled(FOUR)
+        hurt, silent = scene.members["storage-1"], scene.members["storage-3"]
+        for member in scene.members.values():
+            if member is not silent:
+                member.suspect(silent.disk)
+        hurt.unreadable = "Corruption: table 7"
+        hurt.wake()
+        await office.said("storage-1: files of its disk do not read (Corruption: table 7)")
+        assert hurt.given_up == []
+        for member in scene.members.values():
+            member.suspect()
+        await office.until(lambda: bool(hurt.given_up))
+        await office.said("it is given up for an empty one, as the others hold all of it")
+        assert set(hurt.given_up) == {(ring.cluster, hurt.disk)}
+        assert all(m.given_up == [] for m in scene.members.values() if m is not hurt)

@@ -30,6 +30,7 @@ from becket.core.replication.store import (
     PutDigest,
     PutRecord,
     Recovered,
+    UnreadableError,
     Write,
     recovered,
 )
@@ -100,7 +101,11 @@ class EngineCells:
         recent = self._recent.get(partition, key)
         if recent is not None:
             return recent
-        raw = self._engine.get(_cells(partition) + key)
+        try:
+            raw = self._engine.get(_cells(partition) + key)
+        except EngineCorruptError as error:
+            self.damage.note_unreadable(str(error))
+            raise CorruptCellError(f"{key!r} of partition {partition}: {error}") from error
         if raw is None:
             return None
         try:
@@ -114,7 +119,10 @@ class EngineCells:
     def page(
         self, partition: int, after: bytes | None, limit: int
     ) -> list[tuple[bytes, Head | None]]:
-        """Up to ``limit`` heads in order of key, after ``after``; None marks a corrupt cell."""
+        """Up to ``limit`` heads in order of key, after ``after``; None marks a corrupt cell.
+
+        Raises UnreadableError.
+        """
         start = b"" if after is None else after + b"\0"
         return [
             (key, self._read(partition, key, raw, decode_head))
@@ -122,9 +130,16 @@ class EngineCells:
         ]
 
     def page_from(self, partition: int, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Up to ``limit`` keys in order, from ``start`` on, with what ``read`` makes a cell of."""
+        """Up to ``limit`` keys in order, from ``start`` on, with what ``read`` makes a cell of.
+
+        Raises UnreadableError where keys may be missing.
+        """
         prefix = _cells(partition)
-        pairs = self._engine.scan(prefix + start, _after(prefix), limit)
+        try:
+            pairs = self._engine.scan(prefix + start, _after(prefix), limit)
+        except EngineCorruptError as error:
+            self.damage.note_unreadable(str(error))
+            raise UnreadableError(f"partition {partition} does not read: {error}") from error
         return [(key[len(prefix) :], raw) for key, raw in pairs]
 
     def read(self, partition: int, key: bytes, raw: bytes) -> Cell | None:

@@ -1,8 +1,9 @@
-"""Cells that do not read: how many were found, and what became of them.
+"""What of a disk does not read: which cells, how many were mended, and whether files are damaged.
 
-Owns the counts and which cells are damaged now. Must not mend: the coordinator of the partition
-does (PROTOCOL R8, R35), by writing the cell anew. Bounded: of more than ``MOST``
-at one time the rest is counted when there is room, at a later look.
+Owns the counts and which cells are damaged now. Must not mend: a cell is written anew by the
+coordinator of its partition (PROTOCOL R8, R35); a disk with damaged files is given up for an empty
+one when the supervisor allows it. Bounded: of more than ``MOST`` at one time the rest is counted
+when there is room, at a later look.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ class Damage:
         """Cells that were found damaged since the start."""
         self.mended = 0
         """Of these, the ones that were written anew, or deleted."""
+        self.unreadable = ""
+        """Why files do not read, in the engine's words; empty as long as all that were read did."""
         self._now: set[tuple[int, bytes]] = set()
 
     @property
@@ -31,6 +34,10 @@ class Damage:
         if cell not in self._now and len(self._now) < MOST:
             self._now.add(cell)
             self.found += 1
+
+    def note_unreadable(self, why: str) -> None:
+        """A part of a file does not read; the first one is kept."""
+        self.unreadable = self.unreadable or why
 
     def note_written(self, partition: int, key: bytes) -> None:
         """This cell was replaced or deleted."""

@@ -9,7 +9,7 @@ batches behind a damaged one and call it a clean start (R8).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,9 @@ from becket.core.errors import InvalidInputError
 from becket.ports.engine import Change, Delete, EngineCorruptError, EngineFailedError, Put
 
 MIB = 1 << 20
+
+_CORRUPT = ("Corruption:", "IO error:")
+"""How RocksDB begins to say that files do not read. Everything else is no matter of the disk."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,22 @@ class RocksSettings:
 
 
 class RocksEngine:
-    """One open RocksDB."""
+    """One open RocksDB.
 
-    def __init__(self, folder: Path, settings: RocksSettings | None = None) -> None:
+    ``compacts`` False: tables stay as they are. One that does not read cannot be compacted, and
+    RocksDB refuses every write once it has tried.
+    """
+
+    def __init__(
+        self, folder: Path, settings: RocksSettings | None = None, *, compacts: bool = True
+    ) -> None:
         self._cache = Cache((settings or RocksSettings()).cache_mib * MIB)
         options = _options(settings or RocksSettings(), self._cache)
+        options.set_disable_auto_compactions(not compacts)
         try:
-            self._db = Rdict(str(folder), options)
+            # Named again for the one column family: what is not named comes from a file that the
+            # engine has written itself, with another cache and what was set when it was made.
+            self._db = Rdict(str(folder), options, column_families={"default": options})
         except Exception as error:  # rocksdict raises bare Exception
             raise EngineCorruptError(f"cannot open {folder}: {error}") from error
         self._write = WriteOptions()
@@ -68,8 +80,11 @@ class RocksEngine:
         self._failed = ""
 
     def get(self, key: bytes) -> bytes | None:
-        """The value, None when absent."""
-        value = self._db.get(key)
+        """The value, None when absent; raises EngineCorruptError."""
+        try:
+            value = self._db.get(key)
+        except Exception as error:
+            raise _unreadable(error) from error
         return None if value is None else bytes(value)
 
     def apply(self, batch: Sequence[Change]) -> None:
@@ -86,7 +101,11 @@ class RocksEngine:
             self._db.write(writes, self._write)
 
     def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Up to ``limit`` pairs with start <= key < end, in order of key."""
+        """Up to ``limit`` pairs with start <= key < end, in order of key.
+
+        Raises EngineCorruptError: a cursor ends where its table does not read, as it does behind
+        the last key, and only its status tells the two apart.
+        """
         found: list[tuple[bytes, bytes]] = []
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
@@ -95,6 +114,11 @@ class RocksEngine:
         while cursor.valid() and len(found) < limit:
             found.append((bytes(cursor.key()), bytes(cursor.value())))
             cursor.next()
+        if len(found) < limit:
+            try:
+                cursor.status()
+            except Exception as error:
+                raise _unreadable(error) from error
         return found
 
     def sync(self) -> None:
@@ -116,8 +140,9 @@ class RocksEngine:
             Checkpoint(self._db).create_checkpoint(str(folder))
 
     def close(self) -> None:
-        """Release the files."""
-        self._db.close()
+        """Release the files. What has failed before fails here once more, and nobody need know."""
+        with suppress(Exception):
+            self._db.close()
         self._failed = self._failed or "closed"
 
     @contextmanager
@@ -129,7 +154,16 @@ class RocksEngine:
             yield
         except Exception as error:
             self._failed = f"{what} failed: {error}"
-            raise EngineFailedError(self._failed) from error
+            raise EngineFailedError(self._failed, is_corrupt=_is_corrupt(error)) from error
+
+
+def _is_corrupt(error: Exception) -> bool:
+    return str(error).startswith(_CORRUPT)
+
+
+def _unreadable(error: Exception) -> Exception:
+    """What a failed read is to be raised as."""
+    return EngineCorruptError(str(error)) if _is_corrupt(error) else error
 
 
 def _options(settings: RocksSettings, cache: Cache) -> Options:

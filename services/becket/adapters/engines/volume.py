@@ -1,9 +1,11 @@
 """A data folder: one disk id, one process at a time, one engine inside.
 
-Owns the files beside the engine: ``VOLUME`` (format and disk id, written once, atomically) and
-``LOCK``. Invariants: a disk id is made once and never changed; a folder that is not empty and has
-no readable ``VOLUME`` is refused, never formatted over; the lock is held as long as the volume is
-open.
+Owns the files beside the engine: ``VOLUME`` (format and disk id, written once, atomically),
+``LOCK``, and what is known of damage: ``UNREADABLE`` (why files of the engine do not read) and
+``GIVEN_UP`` (the next process is to begin a new disk here). Invariants: a disk id is made once and
+never changed; a folder that is not empty and has no readable ``VOLUME`` is refused, never formatted
+over; no disk id ever stands beside an engine that is not its own; the lock is held as long as the
+volume is open.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from becket.core.replication.versions import Identity
 
 FORMAT = 1
 _NAME, _LOCK, _ENGINE, _LOST = "VOLUME", "LOCK", "engine", "LOST"
+_UNREADABLE, _GIVEN_UP = "UNREADABLE", "GIVEN_UP"
+_WHY_BYTES = 1000
 
 
 class VolumeError(BecketError):
@@ -49,6 +53,25 @@ class Volume:
         """This process of this disk."""
         return Identity(self.disk, incarnation)
 
+    @property
+    def unreadable(self) -> str:
+        """Why files of the engine do not read; empty where nothing is known of that."""
+        marker = self.folder / _UNREADABLE
+        return marker.read_text(errors="replace") if marker.exists() else ""
+
+    def note_unreadable(self, why: str) -> None:
+        """Remember over starts that files do not read."""
+        _put(self.folder / _UNREADABLE, why[:_WHY_BYTES] or "it does not read")
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nobody needs this disk any more: whoever opens the folder sets it aside."""
+        return (self.folder / _GIVEN_UP).exists()
+
+    def give_up(self) -> None:
+        """Let the next process begin a new disk; this one must go on no more."""
+        _put(self.folder / _GIVEN_UP, self.disk)
+
     def close(self) -> None:
         """Let another process open it."""
         self._lock.close()
@@ -66,8 +89,10 @@ def open_volume(folder: Path, new_disk: str) -> Volume:
         marker = folder / _NAME
         if marker.exists():
             return Volume(folder, _read(marker), lock, is_new=False)
+        if (folder / _LOST / _NAME).exists():
+            _move_aside(folder)  # A process was killed while it did that.
         _check_empty(folder)
-        _write(folder, marker, new_disk)
+        _put(marker, json.dumps({"format": FORMAT, "disk": new_disk}))
         return Volume(folder, new_disk, lock, is_new=True)
     except BaseException:
         lock.close()
@@ -78,15 +103,24 @@ def set_aside(volume: Volume) -> Path:
     """Take a lost disk out of use (R7) and let go of its folder, which is then empty again.
 
     Its files are kept under ``LOST`` for a person to look at, in place of an earlier lost disk's.
+    Its id goes first: killed in between, nobody finds that id beside an empty engine.
     """
     aside = volume.folder / _LOST
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
-    for entry in list(volume.folder.iterdir()):
-        if entry.name not in (_LOCK, _LOST, "lost+found"):
-            entry.rename(aside / entry.name)
+    (volume.folder / _NAME).rename(aside / _NAME)
+    _sync_folder(volume.folder)
+    _move_aside(volume.folder)
     volume.close()
     return aside
+
+
+def _move_aside(folder: Path) -> None:
+    """Move what belongs to the disk whose id lies under ``LOST``; what is there already stays."""
+    aside = folder / _LOST
+    for entry in list(folder.iterdir()):
+        if entry.name not in (_LOCK, _LOST, "lost+found") and not (aside / entry.name).exists():
+            entry.rename(aside / entry.name)
 
 
 def _check_empty(folder: Path) -> None:
@@ -125,14 +159,18 @@ def _read(marker: Path) -> str:
     return disk
 
 
-def _write(folder: Path, marker: Path, disk: str) -> None:
-    """Either the whole marker is there after a crash, or none."""
-    fresh = marker.with_name(f"{_NAME}.new")
+def _put(path: Path, content: str) -> None:
+    """Either the whole file is there after a crash, or none."""
+    fresh = path.with_name(f"{path.name}.new")
     with fresh.open("w") as file:
-        json.dump({"format": FORMAT, "disk": disk}, file)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    fresh.rename(marker)
+    fresh.rename(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1317,6 +1317,7 @@ class WatchMemberResponse(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     DAMAGED_CELLS_FIELD_NUMBER: _builtins.int
     MENDED_CELLS_FIELD_NUMBER: _builtins.int
+    UNREADABLE_DISK_FIELD_NUMBER: _builtins.int
     pid: _builtins.int
     """The process id on its machine."""
     used_bytes: _builtins.int
@@ -1329,6 +1330,8 @@ class WatchMemberResponse(_message.Message):
     """Cells that were found damaged on its disk since it started."""
     mended_cells: _builtins.int
     """Of these, the ones that were written anew from other replicas."""
+    unreadable_disk: _builtins.str
+    """Why files of its disk do not read, in the words of its engine; empty as long as all did."""
     @_builtins.property
     def hello(self) -> Global___Hello:
         """Who reports."""
@@ -1372,10 +1375,11 @@ class WatchMemberResponse(_message.Message):
         load: Global___MemberLoad | None = ...,
         damaged_cells: _builtins.int = ...,
         mended_cells: _builtins.int = ...,
+        unreadable_disk: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "latency_p99", b"latency_p99", "load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "damaged_cells", b"damaged_cells", "hello", b"hello", "latency_p99", b"latency_p99", "load", b"load", "mended_cells", b"mended_cells", "partitions", b"partitions", "pid", b"pid", "recent_operations", b"recent_operations", "suspected_disk_ids", b"suspected_disk_ids", "total_bytes", b"total_bytes", "used_bytes", b"used_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "damaged_cells", b"damaged_cells", "hello", b"hello", "latency_p99", b"latency_p99", "load", b"load", "mended_cells", b"mended_cells", "partitions", b"partitions", "pid", b"pid", "recent_operations", b"recent_operations", "suspected_disk_ids", b"suspected_disk_ids", "total_bytes", b"total_bytes", "unreadable_disk", b"unreadable_disk", "used_bytes", b"used_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

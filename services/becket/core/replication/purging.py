@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from becket.core.replication import registers
 from becket.core.replication.messages import Drop, Reply, Status
 from becket.core.replication.rounds import Chore, Task
+from becket.core.replication.store import UnreadableError
 from becket.core.replication.versions import ZERO, Version
 from becket.core.ring.config import Disk
 
@@ -72,7 +73,11 @@ class Purging:
 
     def _sweep(self, now: int) -> None:
         settings = self._ctx.settings
-        page = self._ctx.store.page(self._c.part.number, self._after, settings.page_keys)
+        try:
+            page = self._ctx.store.page(self._c.part.number, self._after, settings.page_keys)
+        except UnreadableError:
+            self._after, self._sweep_us = None, now + settings.sweep_us
+            return
         for key, head in page:
             if head is None:
                 continue

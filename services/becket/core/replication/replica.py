@@ -32,7 +32,13 @@ from becket.core.replication.messages import (
     WouldReply,
 )
 from becket.core.replication.settings import Settings
-from becket.core.replication.store import EMPTY, CorruptCellError, PartitionRecord, Store
+from becket.core.replication.store import (
+    EMPTY,
+    CorruptCellError,
+    PartitionRecord,
+    Store,
+    UnreadableError,
+)
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Identity, Version
 from becket.core.ring.config import Config, Disk
 
@@ -342,9 +348,16 @@ class Replica:
         return part.corrupt[key]
 
     def _list_keys(self, part: Part, message: ListKeys) -> Reply:
-        """A page of keys. Each key is listed, also one whose cell is corrupt (at ZERO)."""
+        """A page of keys. Each key is listed, also one whose cell is corrupt (at ZERO).
+
+        Where that cannot be, this member's list counts for nothing: without a key of which it
+        shares the only majority, a copy would lose what was acknowledged (R17).
+        """
         limit = self._settings.page_keys
-        page = self._store.page(part.number, message.after, limit + 1)
+        try:
+            page = self._store.page(part.number, message.after, limit + 1)
+        except UnreadableError:
+            return self._reply(part, message, Status.CORRUPT)
         wanted, buckets = frozenset(message.buckets), self._settings.buckets
         listed = tuple(
             (key, head.ver if head is not None else ZERO)

@@ -21,6 +21,10 @@ class CorruptCellError(BecketError):
     """The stored cell fails its checksum; it is not ABSENT (R8)."""
 
 
+class UnreadableError(BecketError):
+    """A part of a partition does not read: nobody can say which keys were in it (R8)."""
+
+
 class PartitionRecord(NamedTuple):
     """The durable state of one partition; it outlives the member's removal (section 2)."""
 
@@ -81,7 +85,10 @@ class CellReader(Protocol):
     def page(
         self, partition: int, after: bytes | None, limit: int
     ) -> list[tuple[bytes, Head | None]]:
-        """Up to ``limit`` heads in order of key, after ``after``; None marks a corrupt cell."""
+        """Up to ``limit`` heads in order of key, after ``after``; None marks a corrupt cell.
+
+        Raises UnreadableError where keys may be missing from the page.
+        """
 
 
 class Recovered(NamedTuple):
@@ -130,9 +137,12 @@ class Store:
     def scrub(self, partition: int, after: bytes | None, limit: int) -> bytes | None:
         """Read a page for damage, which from now on shows in its bucket's digest (R8).
 
-        Returns where the next page starts; None at the end.
+        Returns where the next page starts; None at the end, and where the rest does not read.
         """
-        page = self._reader.page(partition, after, limit)
+        try:
+            page = self._read_page(partition, after, limit)
+        except UnreadableError:
+            return None
         for key, head in page:
             if head is None:
                 self._corrupt.setdefault(partition, set()).add(bucket_of(key, self._buckets))
@@ -164,14 +174,20 @@ class Store:
         self._writes.append(ClearCells(partition))
 
     def reweigh(self, partition: int, bucket: int) -> None:
-        """Add a bucket's digest up again from its cells, after a corrupt one was replaced."""
+        """Add a bucket's digest up again from its cells, after a corrupt one was replaced.
+
+        Where the partition does not read, the digest stays unknown.
+        """
         total, whole, after = 0, True, None
-        while page := self.page(partition, after, 1000):
-            for key, head in page:
-                if bucket_of(key, self._buckets) == bucket:
-                    whole = whole and head is not None
-                    total += weigh(key, head) if head is not None else 0
-            after = page[-1][0]
+        try:
+            while page := self.page(partition, after, 1000):
+                for key, head in page:
+                    if bucket_of(key, self._buckets) == bucket:
+                        whole = whole and head is not None
+                        total += weigh(key, head) if head is not None else 0
+                after = page[-1][0]
+        except UnreadableError:
+            return
         self._digest_list(partition)[bucket] = total % 2**128
         self._writes.append(PutDigest(partition, bucket, total % 2**128))
         if whole:
@@ -180,9 +196,12 @@ class Store:
     def page(
         self, partition: int, after: bytes | None, limit: int
     ) -> list[tuple[bytes, Head | None]]:
-        """Up to ``limit`` heads in order of key, after ``after``; None marks a corrupt cell."""
+        """Up to ``limit`` heads in order of key, after ``after``; None marks a corrupt cell.
+
+        Raises UnreadableError where keys may be missing from the page.
+        """
         if not self._written and partition not in self._cleared:
-            return self._reader.page(partition, after, limit)
+            return self._read_page(partition, after, limit)
         return self._merged_page(partition, after, limit)
 
     def digests(self, partition: int) -> tuple[int | None, ...]:
@@ -205,7 +224,7 @@ class Store:
         found: dict[bytes, Head | None] = {}
         own = {key: cell for (p, key), cell in self._written.items() if p == partition}
         if partition not in self._cleared:
-            found.update(self._reader.page(partition, after, limit + len(own)))
+            found.update(self._read_page(partition, after, limit + len(own)))
         for key, cell in own.items():
             if after is None or key > after:
                 if cell is None:
@@ -213,6 +232,16 @@ class Store:
                 else:
                     found[key] = cell.head
         return sorted(found.items())[:limit]
+
+    def _read_page(
+        self, partition: int, after: bytes | None, limit: int
+    ) -> list[tuple[bytes, Head | None]]:
+        """A page of the engine; where it does not read, no bucket has a digest any more (R8)."""
+        try:
+            return self._reader.page(partition, after, limit)
+        except UnreadableError:
+            self._corrupt[partition] = set(range(self._buckets))
+            raise
 
     def _digest_list(self, partition: int) -> list[int]:
         digests = self._digests.get(partition)

@@ -1,18 +1,72 @@
-"""Damage on members' disks, as status and events tell it.
+"""Damage on members' disks: what status and events tell of it, and which disk may be given up.
 
-Owns the sentences. Must not decide anything: coordinators mend what members find (R8, R35).
+A damaged cell is mended by coordinators (R8, R35). Damaged files are not: nobody can say which keys
+were in them. Their disk is given up for an empty one, which is then filled like that of any lost
+disk (R7); before that it must be certain that nobody needs it. Must not act on that itself.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from becket.core.ring.ring import Ring
 from becket.core.supervision.saying import Said, Topic
 from becket.core.supervision.snapshot import Seen, Snapshot
+from becket.core.supervision.wholeness import Wholeness
 
 
-def damage_sentences(snapshot: Snapshot) -> tuple[Said, ...]:
-    """One for each member that has found damage since it started; an event when there is more."""
-    hurt = [seen for seen in snapshot.connected if seen.damaged_cells]
-    return tuple(_said(seen) for seen in sorted(hurt, key=lambda seen: seen.name))
+@dataclass(frozen=True)
+class Damages:
+    """What is to be said, and the member whose disk may be given up now, if any."""
+
+    said: tuple[Said, ...]
+    give_up: Seen | None = None
+
+
+def damages(ring: Ring, snapshot: Snapshot, whole: Wholeness, *, is_frozen: bool) -> Damages:
+    """One sentence for each member that has found damage; an event when there is more.
+
+    One disk at a time, in order of name: while it is being given up nobody else may be, as those
+    that share a partition with it are not whole without it.
+    """
+    members = sorted(snapshot.connected, key=lambda seen: seen.name)
+    said = [_said(seen) for seen in members if seen.damaged_cells]
+    chosen: Seen | None = None
+    for seen in members:
+        if not seen.unreadable:
+            continue
+        needed = _needed(ring, whole, seen)
+        may_go = not needed and not is_frozen and chosen is None and seen.disk in ring.by_disk
+        if may_go:
+            chosen = seen
+        said.append(_unreadable(seen, needed, may_go=may_go))
+    return Damages(tuple(said), chosen)
+
+
+def _needed(ring: Ring, whole: Wholeness, seen: Seen) -> int:
+    """How many of its partitions the others do not hold whole, or would lose their majority."""
+    needed = 0
+    for partition in ring.partitions_by_disk.get(seen.disk, ()):
+        config = ring.configs[partition]
+        others = config.member_set - {seen.disk}
+        is_kept = others <= whole.well[partition] and config.quorum(others)
+        needed += config.is_joint or not is_kept
+    return needed
+
+
+def _unreadable(seen: Seen, needed: int, *, may_go: bool) -> Said:
+    head = f"{seen.name}: files of its disk do not read ({seen.unreadable})"
+    if may_go:
+        sentence = f"{head}; it is given up for an empty one, as the others hold all of it"
+    elif needed:
+        sentence = (
+            f"{head}; it is given up for an empty one when the others hold all of it and are"
+            f" majorities without it, which {needed} of its partitions lack"
+        )
+    else:
+        sentence = f"{head}; it is given up for an empty one when nothing else is in the way"
+    key = f"unreadable {seen.disk} {'goes' if may_go else 'waits'}"
+    return Said(Topic.MEMBER, sentence, seen.name, key=key, is_warning=True)
 
 
 def _said(seen: Seen) -> Said:

@@ -20,7 +20,7 @@ from becket.core.ring.members import MemberState
 from becket.core.ring.ring import Ring
 from becket.core.supervision.beginning import Beginning, NewCluster, begin
 from becket.core.supervision.counting import count_changes, scale_wish
-from becket.core.supervision.damage import damage_sentences
+from becket.core.supervision.damage import damages
 from becket.core.supervision.evictions import Budget, budget
 from becket.core.supervision.gates import Gate, gates, known_uids
 from becket.core.supervision.membership import (
@@ -34,8 +34,8 @@ from becket.core.supervision.pacing import Pacer, PacingSettings
 from becket.core.supervision.planning import Freeze, Planning
 from becket.core.supervision.relieving import Relieving
 from becket.core.supervision.saying import Said, by_weight
-from becket.core.supervision.snapshot import Snapshot
-from becket.core.supervision.wholeness import wholeness
+from becket.core.supervision.snapshot import Seen, Snapshot
+from becket.core.supervision.wholeness import Wholeness, wholeness
 from becket.core.supervision.witnesses import platform_sentences
 
 CALM_US = 2_000_000
@@ -86,6 +86,8 @@ class Decision:
     said: tuple[Said, ...]
     judgement: Judgement = NO_JUDGEMENT
     platform: PlatformWishes = NO_PLATFORM_WISHES
+    give_up: Seen | None = None
+    """The member that is to give its disk up now, as nobody needs what reads of it."""
 
 
 class Supervision:
@@ -153,13 +155,16 @@ class Supervision:
         )
         self.pacer.note_wishes(snapshot.now_us, progress.wishes)
         wishes += [*changes.wishes, *progress.wishes]
-        said += [*changes.said, *progress.said, *damage_sentences(snapshot)]
+        whole = wholeness(ring, snapshot)
+        found = damages(ring, snapshot, whole, is_frozen=judgement.is_frozen)
+        said += [*changes.said, *progress.said, *found.said]
         if not changes.wishes and not progress.wishes:
             relief = self._relieving.step(ring, snapshot, judgement, self.planning)
             wishes += relief.wishes
             said += relief.said
-        asked, told = self._platform(snapshot, ring)
-        return Decision(tuple(wishes), by_weight([*said, *told]), judgement, asked)
+        asked, told = self._platform(snapshot, ring, whole)
+        said += told
+        return Decision(tuple(wishes), by_weight(said), judgement, asked, found.give_up)
 
     def _begun(self, snapshot: Snapshot, beginning: Beginning) -> Decision:
         """Before there is a ring to work with: who is needed for it has to run."""
@@ -174,11 +179,12 @@ class Supervision:
         asked = PlatformWishes(scale.count, 0)
         return Decision(() if install is None else (install,), by_weight(said), platform=asked)
 
-    def _platform(self, snapshot: Snapshot, ring: Ring) -> tuple[PlatformWishes, tuple[Said, ...]]:
+    def _platform(
+        self, snapshot: Snapshot, ring: Ring, whole: Wholeness
+    ) -> tuple[PlatformWishes, tuple[Said, ...]]:
         view = snapshot.platform
         if view is None:
             return NO_PLATFORM_WISHES, ()
-        whole = wholeness(ring, snapshot)
         allowed = self._allowed(
             snapshot, budget(ring, snapshot, whole, release_us=self._settings.release_us)
         )

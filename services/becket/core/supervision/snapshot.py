@@ -71,6 +71,8 @@ class Seen:
     """Cells that were found damaged on its disk since it started; ``mended_cells`` of them were
     written anew from other replicas."""
     mended_cells: int = 0
+    unreadable: str = ""
+    """Why files of its disk do not read; empty as long as all did."""
     p99_us: int = 0
     """The slowest hundredth of its newest operations took as long, or longer: of the last two
     seconds, and of up to ten where those were few."""

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from becket.core.replication.messages import Accept, CopyIn, CopyKeys, ListKeys, ReadKey, Reply
+from becket.core.replication.messages import (
+    Accept,
+    CopyIn,
+    CopyKeys,
+    ListKeys,
+    ReadKey,
+    Reply,
+    Status,
+)
 from becket.core.ring.config import Config
 from tests.unit.core.replication.stage import Stage, put
 
@@ -133,6 +141,22 @@ def test_a_newcomer_whose_cell_is_damaged_is_given_it_anew() -> None:
     stage.certify(joint.gen)
     assert stage.disks["d"].view.corrupt == set()
     assert len(stage.cells("d")) == 6
+
+
+def test_r17_a_list_of_a_disk_that_does_not_read_counts_for_nothing() -> None:
+    stage, name = filled(6)
+    x, y = (other for other in "abc" if other != name)
+    stage.disks[name].unreadable.add(0)
+    stage.disks[x].unreadable.add(0)
+    joint = begin(stage)
+    stage.wait(3000)
+    assert not stage.certificates, "one list of three is no majority, whatever it shows"
+    stage.disks[x].unreadable.clear()
+    stage.certify(joint.gen)
+    assert stage.cells("d") == stage.cells(y)
+    refused = [r for r in stage.sent(Reply) if r.status is Status.CORRUPT]
+    assert refused
+    assert not any(reply.keys for reply in refused)
 
 
 def test_what_is_lost_on_the_way_is_sent_again() -> None:

@@ -28,6 +28,7 @@ from becket.core.replication.store import (
     PutCell,
     PutDigest,
     Store,
+    UnreadableError,
     recovered,
 )
 from becket.core.replication.touch import Finding, compare, decide
@@ -153,6 +154,28 @@ def test_r8_a_damaged_cell_takes_the_digest_away_until_it_is_replaced() -> None:
     disk.apply(store.take())
     store.reweigh(0, 0)
     assert store.root(0) == before
+
+
+def test_r8_where_pages_do_not_read_no_bucket_has_a_digest() -> None:
+    disk = SimulatedDisk("a")
+    store = Store(disk, disk.recovered(), 4)
+    store.put(0, b"k", cell(1), None)
+    store.put(1, b"k", cell(1), None)
+    disk.apply(store.take())
+    disk.unreadable.add(0)
+    assert store.scrub(0, None, 10) is None
+    assert store.digests(0) == (None,) * 4
+    assert store.root(0) is None
+    assert None not in store.digests(1)
+    with pytest.raises(UnreadableError):
+        store.page(0, None, 10)
+    store.reweigh(0, 0)
+    assert store.take() == [], "a sum of what reads would be a digest of something else"
+    store.put(0, b"j", cell(2), None)
+    with pytest.raises(UnreadableError):
+        store.page(0, None, 10)
+    store.clear(0)
+    assert store.root(0) == 0
 
 
 def test_recovered_gathers_what_an_engine_yields() -> None:

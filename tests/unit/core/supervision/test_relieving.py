@@ -10,7 +10,6 @@ from becket.core.membership.settings import SECOND, MembershipSettings
 from becket.core.placement.result import Constraints
 from becket.core.plans.wishes import Begin
 from becket.core.supervision.beginning import NewCluster
-from becket.core.supervision.damage import damage_sentences
 from becket.core.supervision.deciding import Decision, Supervision, SupervisionSettings
 from becket.core.supervision.planning import Freeze
 from becket.core.supervision.relieving import loads_of
@@ -95,20 +94,3 @@ def test_nothing_moves_while_a_plan_is_paused_and_a_plan_is_a_break_of_every_tro
     assert machine.planning.current is None
     assert not begun(after[:2]), "the trouble counts from the end of the plan"
     assert begun(after)
-
-
-def test_damage_is_told_and_when_it_is_mended() -> None:
-    shot = snapshot()
-    hurt = tuple(
-        replace(s, damaged_cells=2, mended_cells=1) if s.name == "m-1" else s for s in shot.seen
-    )
-    (said,) = damage_sentences(replace(shot, seen=hurt))
-    assert said in supervision().decide(replace(shot, seen=hurt)).said
-    assert said.is_warning
-    assert said.sentence == (
-        "m-1: 2 damaged cells were found on its disk, 1 mended so far from other replicas"
-    )
-    mended = tuple(replace(s, mended_cells=s.damaged_cells) for s in hurt)
-    (after,) = damage_sentences(replace(shot, seen=mended))
-    assert not after.is_warning
-    assert after.identity != said.identity

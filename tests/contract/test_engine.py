@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -224,6 +225,38 @@ def test_rocks_writes_go_on_beside_damage_only_without_compaction(tmp_path: Path
     write_often(engine, 12)
     assert engine.get(b"z") == b"11"
     engine.close()
+
+
+class Refusing:
+    """A database that fails at everything, in the words of RocksDB."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise Exception(self._words)  # noqa: TRY002 - as rocksdict does
+
+
+@pytest.mark.parametrize(
+    ("words", "is_damage"),
+    [
+        ("Corruption: block checksum mismatch: stored = 1, computed = 2", True),
+        ("IO error: No such file or directory: While open a file: 000012.sst", True),
+        ("IO error: While pread offset 0 len 4096: 000012.sst: Input/output error", True),
+        ("IO error: No space left on device: While appending to file: 000013.log", False),
+        ("IO error: While open a file for random read: 000012.sst: Too many open files", False),
+        ("DB is closed", False),
+    ],
+)
+def test_rocks_only_damage_is_called_damage(tmp_path: Path, words: str, *, is_damage: bool) -> None:
+    engine = RocksEngine(tmp_path / "engine")
+    engine._db = Refusing(words)  # type: ignore[assignment]
+    with pytest.raises(Exception, match=words.partition(":")[0]) as raised:
+        engine.get(b"k")
+    assert isinstance(raised.value, EngineCorruptError) == is_damage
+    with pytest.raises(EngineFailedError) as failed:
+        engine.sync()
+    assert failed.value.is_corrupt == is_damage
 
 
 def test_rocks_settings_are_those_of_this_start(tmp_path: Path) -> None:

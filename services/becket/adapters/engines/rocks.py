@@ -8,6 +8,8 @@ batches behind a damaged one and call it a clean start (R8).
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,8 +33,10 @@ from becket.ports.engine import Change, Delete, EngineCorruptError, EngineFailed
 
 MIB = 1 << 20
 
-_CORRUPT = ("Corruption:", "IO error:")
-"""How RocksDB begins to say that files do not read. Everything else is no matter of the disk."""
+_CORRUPT = ("Corruption:", "IO error: No such file")
+_READ_FAILED = os.strerror(errno.EIO)
+"""How RocksDB says that its files do not read. That no room is left, or no file can be opened, is
+said as an IO error too, and is no damage."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,8 @@ class RocksEngine:
 
 
 def _is_corrupt(error: Exception) -> bool:
-    return str(error).startswith(_CORRUPT)
+    said = str(error)
+    return said.startswith(_CORRUPT) or (said.startswith("IO error:") and _READ_FAILED in said)
 
 
 def _unreadable(error: Exception) -> Exception:

@@ -26,7 +26,9 @@ FAST = DispatchSettings(reconnect_most_us=100_000)
 @asynccontextmanager
 async def following(*seeds: str) -> AsyncIterator[RingFollower]:
     pool = ChannelPool()
-    follower = RingFollower(News(RingView(), lambda: None), pool, FAST, random.Random(1))
+    follower = RingFollower(
+        News(RingView(), lambda: None, lambda _disk: None), pool, FAST, random.Random(1)
+    )
     follower.set_seeds(seeds)
     try:
         yield follower
@@ -87,7 +89,7 @@ async def test_why_no_ring_comes_is_known() -> None:
 
 
 def told() -> tuple[FakeCluster, News]:
-    cluster, news = FakeCluster(), News(RingView(), lambda: None)
+    cluster, news = FakeCluster(), News(RingView(), lambda: None, lambda _disk: None)
     ring = ring_to_proto(cluster.ring, lambda name: f"{name}:1")
     assert news.take_watch(ring_pb2.WatchRingResponse(ring=ring))
     return cluster, news
@@ -129,7 +131,7 @@ def test_a_name_takes_no_numeric_address_away() -> None:
     cluster = FakeCluster()
     moved: list[str] = []
     view = RingView()
-    news = News(view, lambda: moved.append(view.addresses["disk-0"]))
+    news = News(view, lambda: moved.append(view.addresses["disk-0"]), lambda _disk: None)
     told = ("s-0.svc:7400", "s-0.ns.svc:7400", "10.0.0.1:7400", "s-0.svc:7400", "10.0.0.2:7400")
     for address in told:
         ring = ring_to_proto(cluster.ring, {"storage-0": address}.get)

@@ -78,7 +78,7 @@ class Dispatcher:
         self._clock = wiring.clock or LoopClock()
         rng = wiring.rng or random.Random(secrets.randbits(64))  # noqa: S311 - jitter, no secret
         self.routes = Routes(view, self._make_lane, rng, wiring.address_of)
-        self.news = News(view, self.routes.forget)
+        self.news = News(view, self.routes.forget, self.routes.hope)
         locator = Locator(self.routes, self.news, pool.get, self.settings)
         self._room = WaitingRoom(self.routes.epoch)
         session = Session(wiring.session_id or secrets.token_hex(8))
@@ -263,7 +263,7 @@ class Dispatcher:
     # Lanes
 
     def _bare_lane(self, address: str) -> Lane:
-        return Lane(address, self._pool.get(address), self.settings, self._clock, self)
+        return Lane(address, self._pool, self.settings, self._clock, self)
 
     def _make_lane(self, address: str) -> Lane:
         if self._wiring.on_lane is not None:

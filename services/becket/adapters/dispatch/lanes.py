@@ -6,10 +6,9 @@ the load instead of their number. A parcel leaves the lane exactly once: with re
 status of a refused batch, or lost. Lost and ``sent`` means that it may be executed or have been;
 otherwise it has never left this process.
 
-Owns the stream, its reconnecting and its limits. Must not know keys' owners, partitions or
-attempts. Invariants: at most ``window`` batches are in flight, stalled ones not counted; within one
-batch a key belongs to one call (the operations of one key in one batch are executed as one, R14a),
-or is only read.
+Owns the stream and its limits. Must not know keys' owners, partitions or attempts. Invariants: at
+most ``window`` batches are in flight, stalled ones not counted; within one batch a key belongs to
+one call (the operations of one key in one batch are executed as one, R14a), or is only read.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from typing import Protocol
 import grpc
 from google.rpc import status_pb2
 
+from becket.adapters.dispatch.channel_pool import ChannelPool
+from becket.adapters.dispatch.dialing import Dialing
 from becket.adapters.dispatch.latency import Latency
 from becket.adapters.dispatch.parcels import Parcel, ParcelState
 from becket.adapters.dispatch.settings import DispatchSettings
@@ -70,7 +71,7 @@ class Lane:
     def __init__(
         self,
         address: str,
-        channel: grpc.aio.Channel,
+        pool: ChannelPool,
         settings: DispatchSettings,
         clock: Clock,
         listener: Listener,
@@ -81,8 +82,7 @@ class Lane:
         """Operations queued or in flight: the load that this process puts on the member."""
         self.attempt_us = settings.attempt_us
         self._asked, self._asked_us = 0.0, 0
-        self._channel = channel
-        self._stub = KeyValueServiceStub(channel)
+        self._dialing = Dialing(address, pool, settings)
         self._settings = settings
         self._clock = clock
         self._listener = listener
@@ -99,7 +99,6 @@ class Lane:
         self._is_doubted = False
         self._is_shared = False
         """Whether the last batch was that of several callers."""
-        self._backoff_us = 0
         self._closed = False
 
     # Parcels
@@ -197,6 +196,11 @@ class Lane:
             self._is_doubted = True
             self._start()
 
+    def hope(self) -> None:
+        """Somebody has heard the member: dial it now, if it could not be reached."""
+        if self._is_down:
+            self._dialing.hope()
+
     def _start(self) -> None:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
@@ -250,9 +254,9 @@ class Lane:
         """Keep a stream while there is something to send; after a failure, a connection."""
         while not self._closed:
             if self._is_down:
-                await asyncio.sleep(self._backoff_us / 1e6)
-                if not await self._connect():
-                    self._back_off()
+                await self._dialing.pause()
+                if not await self._dialing.connect():
+                    self._dialing.note_failure()
                     continue
                 self._is_down = False
             if not self._queue and not self._is_doubted:
@@ -260,12 +264,12 @@ class Lane:
                 await self._wake.wait()
                 continue
             self._is_doubted = False
-            if not await self._connect():
+            if not await self._dialing.connect():
                 self._break()
                 continue
             if not self._queue:
                 continue
-            call = self._stub.Pipeline()
+            call = KeyValueServiceStub(self._dialing.channel).Pipeline()
             reader = asyncio.create_task(self._read(call))
             try:
                 await self._write(call, reader)
@@ -275,26 +279,6 @@ class Lane:
                 call.cancel()
                 await asyncio.gather(reader, return_exceptions=True)
             self._end_stream(clean=not reader.cancelled() and reader.result())
-
-    async def _connect(self) -> bool:
-        """Wait until the channel is connected: what is sent before that may be sent or not."""
-        channel = self._channel
-        try:
-            async with asyncio.timeout(self._settings.connect_us / 1e6):
-                state = channel.get_state(try_to_connect=True)
-                while state is not grpc.ChannelConnectivity.READY:
-                    if state in (
-                        grpc.ChannelConnectivity.TRANSIENT_FAILURE,
-                        grpc.ChannelConnectivity.SHUTDOWN,
-                    ):
-                        return False
-                    await channel.wait_for_state_change(state)
-                    state = channel.get_state(try_to_connect=True)
-        except TimeoutError:
-            return False
-        except grpc.aio.UsageError:
-            return False  # The channel was closed under us.
-        return True
 
     async def _write(self, call: PipelineCall, reader: asyncio.Task[bool]) -> None:
         while not reader.done() and not self._closed:
@@ -324,7 +308,7 @@ class Lane:
                 response = await call.read()
                 if not isinstance(response, kv.PipelineResponse):
                     return await call.code() is grpc.StatusCode.OK
-                self._backoff_us = 0
+                self._dialing.note_answer()
                 self._take(response)
                 self._wake.set()
         except (grpc.RpcError, asyncio.InvalidStateError):
@@ -428,14 +412,9 @@ class Lane:
     def _break(self) -> None:
         """Hand back what waits, and take nothing until the member is connected again."""
         self._is_down, self._down_us = True, self._clock.now_us()
-        self._back_off()
+        self._dialing.note_failure()
         self._listener.on_unreachable()
         self._lose_queue()
-
-    def _back_off(self) -> None:
-        settings = self._settings
-        doubled = min(2 * self._backoff_us, settings.reconnect_most_us)
-        self._backoff_us = max(settings.reconnect_least_us, doubled)
 
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         """The task ends by ``close`` only; a bug in it must leave nothing waiting for ever."""

@@ -28,11 +28,17 @@ from becket.core.ring.validation import validate
 
 
 class News:
-    """What comes in for one ring view. ``moved`` is called when an address has changed."""
+    """What comes in for one ring view.
 
-    def __init__(self, view: RingView, moved: Callable[[], None]) -> None:
+    ``moved`` is called when an address has changed, ``heard`` with each disk that coordinates anew.
+    """
+
+    def __init__(
+        self, view: RingView, moved: Callable[[], None], heard: Callable[[Disk], None]
+    ) -> None:
         self.view = view
         self._moved = moved
+        self._heard = heard
 
     def take_watch(self, message: ring_pb2.WatchRingResponse) -> bool:
         """Take one message of a watch; False where its change does not lead from what is known.
@@ -64,14 +70,17 @@ class News:
 
     def take_coordinators(self, coordinators: Iterable[types_pb2.Coordinator]) -> None:
         """Take reports of who coordinates."""
-        view = self.view
+        view, heard = self.view, set[Disk]()
         for found in coordinators:
             if not found.HasField("epoch") or not found.epoch.counter:
                 continue
             disk = found.epoch.disk_id
             if found.address:
                 self._note(disk, found.address)
-            view.offer_coordinator(found.partition, epoch_from_proto(found.epoch))
+            if view.offer_coordinator(found.partition, epoch_from_proto(found.epoch)):
+                heard.add(disk)
+        for disk in heard:
+            self._heard(disk)
 
     def _offer(self, message: types_pb2.Ring) -> None:
         ring = ring_from_proto(message)

@@ -121,6 +121,12 @@ class Routes:
         ring = table.ring
         self._ways = [None] * (ring.partitions if ring is not None else 0)
 
+    def hope(self, disk: Disk) -> None:
+        """This member was heard of just now: a lane to it that is down is dialled at once."""
+        lane = self.lanes.get(self.address_of(disk) or "")
+        if lane is not None:
+            lane.hope()
+
     def lane_of(self, disk: Disk) -> Lane | None:
         """The lane to a member; None where its address is not known."""
         address = self.address_of(disk)

@@ -111,6 +111,8 @@ class Link:
         self._channel: grpc.aio.Channel | None = None
         self._incarnation = 0
         """The newest process of the peer that was heard of."""
+        self._heard = asyncio.Event()
+        """Set when there is a newer one, and replaced."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -136,11 +138,14 @@ class Link:
         """Leave the process before this one: its address may take packets and never answer.
 
         A pod that is made again has another address, and the machine of the one before may be gone
-        without a word (KUBERNETES.md, nodes).
+        without a word (KUBERNETES.md, nodes). Nobody waits any more either: what is given back to a
+        member that has just started goes by these streams.
         """
         if peer.incarnation <= self._incarnation:
             return
         self._incarnation = peer.incarnation
+        heard, self._heard = self._heard, asyncio.Event()
+        heard.set()
         channel, self._channel = self._channel, None
         if channel is not None:
             self._links.end_soon(channel.close())
@@ -149,6 +154,7 @@ class Link:
         pause = FIRST_PAUSE_S
         while True:
             outbox.begun = False
+            incarnation = self._incarnation
             try:
                 await run()
             except (grpc.aio.AioRpcError, PeerMessageError, WrongClusterError, OSError) as error:
@@ -161,13 +167,17 @@ class Link:
                     raise
                 # The peer has moved, and another of the streams has closed their channel.
                 self._links.note_error(self.disk, error)
-            if outbox.begun:
+            if outbox.begun or self._incarnation != incarnation:
                 pause = FIRST_PAUSE_S
+            if outbox.begun:
                 self._links.listener.closed(self.disk)
             # What was meant for the process that is gone says nothing to the next one.
             outbox.clear()
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            heard = self._heard
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await heard.wait()
+            pause = FIRST_PAUSE_S if heard.is_set() else min(2 * pause, LONGEST_PAUSE_S)
 
     async def _stub(self) -> rpc.ReplicaServiceAsyncStub:
         address = self._links.address_of(self.disk)

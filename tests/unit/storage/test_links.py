@@ -19,6 +19,7 @@ from becket.core.replication.messages import (
     Sent,
 )
 from becket.core.replication.versions import Epoch, Identity
+from becket.storage import links as module
 from becket.storage.beats import Beats
 from becket.storage.hellos import Hellos
 from becket.storage.links import Link, Links
@@ -109,6 +110,30 @@ async def test_a_stream_that_never_opened_hints_at_nothing() -> None:
     await asyncio.sleep(0)
     task.cancel()
     assert listener.closed_disks == []
+
+
+async def test_a_new_process_of_the_peer_that_is_heard_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE_S", 3600)
+    link = Link(links_of(Listening()), "peer")
+    tried = asyncio.Queue[None]()
+
+    async def run() -> None:
+        tried.put_nowait(None)
+        raise OSError("refused")
+
+    task = asyncio.create_task(link._keep(run, link.exchange))
+    async with asyncio.timeout(10):
+        await tried.get()
+        for incarnation in (2, 3):
+            await asyncio.sleep(0)
+            link.redial(Identity("peer", incarnation))
+            await tried.get()
+    link.redial(Identity("peer", 3))
+    await asyncio.sleep(0)
+    assert tried.empty(), "it is no news"
+    task.cancel()
 
 
 async def test_a_failure_that_no_stream_may_have_is_reported() -> None:

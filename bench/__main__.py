@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from becket.core.build import is_compiled
-from bench import balance, cluster_size, ring_change
+from bench import balance, cluster_size, restarts, ring_change
 from bench.bars import changes, read_stored, store, verdicts
 from bench.systems import SYSTEMS
 from bench.telling import picture, tell
@@ -101,6 +101,7 @@ OTHERS: dict[str, Callable[[list[str]], None]] = {
     "ring-change": ring_change.main,
     "balance": balance.main,
     "cluster-size": cluster_size.main,
+    "restarts": restarts.main,
 }
 """Benches of Becket alone, with command lines of their own."""
 

@@ -41,6 +41,7 @@ from becket.adapters.dispatch.routing import Way
 from becket.api.v1 import balancer_pb2, balancer_pb2_grpc, key_value_pb2_grpc
 from becket.api.v1 import key_value_pb2 as kv
 from becket.client.client import Client
+from becket.core.build import is_compiled
 from becket.testing import Cluster
 from bench import stopping
 
@@ -346,6 +347,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--wide", type=float, help="of zipf: the least reads a second of a hot key")
     parser.add_argument("--seconds", type=float, default=12.0, help="of each measurement")
     given = parser.parse_args(arguments)
+    if given.what == "slow" and is_compiled():
+        parser.error("slow puts another choice into the client, which a compiled one does not take")
     if given.what == "zipf":
         stopping.run(zipf(given.members, given.seconds, given.wide))
     elif given.what == "slow":

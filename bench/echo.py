@@ -48,6 +48,18 @@ async def serve(handlers: grpc.GenericRpcHandler, port_file: Path) -> None:
     await server.wait_for_termination()
 
 
+def started(module: str, folder: Path, *arguments: str) -> tuple[Server, str]:
+    """Run a module that serves by ``serve``; the process, and where it listens.
+
+    :raises MissingError: it does not in time.
+    """
+    port_file = folder / f"{module}.port"
+    argv = [sys.executable, "-m", module, *arguments, str(port_file)]
+    server = Server(argv, folder / f"{module}.log")
+    until(module, lambda: port_file.exists() and port_file.read_text(), READY_S)
+    return server, f"127.0.0.1:{port_file.read_text()}"
+
+
 class _Echo:
     """The server, and what both clients have in common."""
 
@@ -61,11 +73,7 @@ class _Echo:
 
     async def start(self, folder: Path) -> None:
         """Start the server."""
-        port_file = folder / "port"
-        argv = [sys.executable, "-m", "bench.echo", str(port_file)]
-        self._server = Server(argv, folder / "echo.log")
-        until("the echo server", lambda: port_file.exists() and port_file.read_text(), READY_S)
-        self._address = f"127.0.0.1:{port_file.read_text()}"
+        self._server, self._address = started("bench.echo", folder)
         self._channel = grpc.aio.insecure_channel(self._address)
 
     def pids(self) -> list[int]:

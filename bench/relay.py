@@ -17,8 +17,8 @@ from typing import Any
 import grpc
 import uvloop
 
-from bench.echo import READY_S, STREAM, UnaryEcho, serve
-from bench.servers import Server, until
+from bench.echo import STREAM, UnaryEcho, serve, started
+from bench.servers import Server
 
 Asked = list[tuple[bytes, asyncio.Future[bytes]]]
 """What travels in one message, in its order."""
@@ -74,11 +74,8 @@ class RelayedEcho(UnaryEcho):
         await super().start(folder)
         assert self._channel is not None
         await self._channel.close()
-        port_file = folder / "relay-port"
-        argv = [sys.executable, "-m", "bench.relay", self._address, str(port_file)]
-        self._relay = Server(argv, folder / "relay.log")
-        until("the relay", lambda: port_file.exists() and port_file.read_text(), READY_S)
-        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port_file.read_text()}")
+        self._relay, address = started("bench.relay", folder, self._address)
+        self._channel = grpc.aio.insecure_channel(address)
 
     def pids(self) -> list[int]:
         """Both servers."""

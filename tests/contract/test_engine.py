@@ -26,6 +26,7 @@ from becket.ports.engine import (
     EngineFailedError,
     Put,
 )
+from tests.flipping import flip_a_bit
 
 END = b"\xff" * 8
 
@@ -183,10 +184,7 @@ def with_a_flipped_bit(folder: Path) -> int:
     engine.apply([Put(key, os.urandom(50)) for key in keys])
     engine.flush()
     engine.close()
-    [table] = folder.glob("*.sst")
-    data = bytearray(table.read_bytes())
-    data[len(data) // 2] ^= 1
-    table.write_bytes(data)
+    flip_a_bit(folder)
     return len(keys)
 
 

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
@@ -27,6 +26,7 @@ from becket.core.hashing import partition_of
 from becket.core.replication.encoding import decode_cell
 from becket.ports.engine import Put
 from becket.testing import Cluster
+from tests.flipping import flip_a_bit
 
 KEY, VALUE = b"damaged", b"a value whose bits matter"
 PATIENCE_S = 60
@@ -89,16 +89,6 @@ async def whole(cluster: Cluster) -> None:
         while not found.partitions or found.whole_partitions < found.partitions:
             await asyncio.sleep(0.1)
             found = await status(cluster)
-
-
-def flip_a_bit(folder: Path) -> None:
-    """Turn one bit round in the middle of an engine's largest table."""
-    table = max(folder.glob("*.sst"), key=lambda path: (path.stat().st_size, path.name))
-    with table.open("r+b") as file:
-        file.seek(table.stat().st_size // 2)
-        [byte] = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes((byte ^ 1,)))
 
 
 async def told(cluster: Cluster, condition: Callable[[str], bool]) -> str:

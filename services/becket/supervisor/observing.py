@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -29,6 +29,8 @@ from becket.core.ring.ring import Ring
 from becket.core.supervision.snapshot import Seen
 from becket.ports.directory import Directory
 from becket.supervisor.parsing import seen_from_proto
+
+Answer = TypeVar("Answer")
 
 LEAST_PAUSE_S, MOST_PAUSE_S = 0.03, 0.5
 PAUSE_SHARE = 0.1
@@ -108,37 +110,38 @@ class _Line:
         self.seen = now
         self._observer.changed()
 
-    async def give_up(self, request: disk_pb2.GiveUpDiskRequest) -> None:
-        """Let the process give its disk up; failures are tried again by whoever still sees it."""
+    async def _ask(self, ask: Callable[[grpc.aio.Channel], Awaitable[Answer]]) -> Answer | None:
+        """One call at a time, beside the stream; None where it failed, or cannot be made now."""
         channel = self._channel
         if channel is None or self.is_calling:
-            return
+            return None
         self.is_calling = True
         try:
-            await disk_pb2_grpc.DiskServiceStub(channel).GiveUpDisk(
-                request, timeout=self._observer.times.call_s
-            )
+            return await ask(channel)
         except (grpc.aio.AioRpcError, grpc.aio.UsageError) as error:
             self.problem = str(error)
+            return None
         finally:
             self.is_calling = False
 
+    async def give_up(self, request: disk_pb2.GiveUpDiskRequest) -> None:
+        """Let the process give its disk up; failures are tried again by whoever still sees it."""
+        call_s = self._observer.times.call_s
+        await self._ask(
+            lambda channel: disk_pb2_grpc.DiskServiceStub(channel).GiveUpDisk(
+                request, timeout=call_s
+            )
+        )
+
     async def call(self, request: pb.OfferRingRequest) -> None:
         """Offer, or ask for, a ring; failures are tried again by whoever looks at ``seen``."""
-        channel = self._channel
-        if channel is None or self.is_calling:
-            return
-        self.is_calling = True
-        try:
-            answer = await rpc.ReplicaServiceStub(channel).OfferRing(
-                request, timeout=self._observer.times.call_s
-            )
-        except (grpc.aio.AioRpcError, grpc.aio.UsageError) as error:
-            self.problem = str(error)
+        call_s = self._observer.times.call_s
+        answer = await self._ask(
+            lambda channel: rpc.ReplicaServiceStub(channel).OfferRing(request, timeout=call_s)
+        )
+        if answer is None:
             # Whoever refuses is asked again with the next report, not in a circle.
             return
-        finally:
-            self.is_calling = False
         if self.seen is not None and self.seen.is_connected:
             ring = _decoded(answer.encoded_ring) or self.seen.ring
             version = max(answer.ring_version, self.seen.ring_version)

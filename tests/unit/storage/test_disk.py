@@ -19,6 +19,7 @@ from becket.ports.engine import EngineFailedError
 from becket.storage import disk as module
 from becket.storage.damaged_disk import DamagedDisk
 from becket.storage.disk import Disk, open_disk, until_open
+from tests.flipping import flip_a_bit
 
 SMALL = RocksSettings()
 
@@ -57,12 +58,7 @@ def with_a_flipped_bit(folder: Path) -> str:
     disk.cells.apply(cells)
     disk.engine.flush()
     disk.close()
-    table = max(
-        disk.volume.engine_folder.glob("*.sst"), key=lambda path: (path.stat().st_size, path.name)
-    )
-    data = bytearray(table.read_bytes())
-    data[len(data) // 2] ^= 1
-    table.write_bytes(data)
+    flip_a_bit(disk.volume.engine_folder)
     return disk.identity.disk
 
 

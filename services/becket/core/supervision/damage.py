@@ -35,23 +35,13 @@ def damages(ring: Ring, snapshot: Snapshot, whole: Wholeness, *, is_frozen: bool
     for seen in members:
         if not seen.unreadable:
             continue
-        needed = _needed(ring, whole, seen)
+        held = ring.partitions_by_disk.get(seen.disk, ())
+        needed = sum(whole.needs(partition, seen.disk) for partition in held)
         may_go = not needed and not is_frozen and chosen is None and seen.disk in ring.by_disk
         if may_go:
             chosen = seen
         said.append(_unreadable(seen, needed, may_go=may_go))
     return Damages(tuple(said), chosen)
-
-
-def _needed(ring: Ring, whole: Wholeness, seen: Seen) -> int:
-    """How many of its partitions the others do not hold whole, or would lose their majority."""
-    needed = 0
-    for partition in ring.partitions_by_disk.get(seen.disk, ()):
-        config = ring.configs[partition]
-        others = config.member_set - {seen.disk}
-        is_kept = others <= whole.well[partition] and config.quorum(others)
-        needed += config.is_joint or not is_kept
-    return needed
 
 
 def _unreadable(seen: Seen, needed: int, *, may_go: bool) -> Said:

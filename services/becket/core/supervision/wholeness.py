@@ -39,6 +39,16 @@ class Wholeness:
         """Whether there is a majority without this member."""
         return self.ring.configs[partition].quorum(self.well[partition] - {without})
 
+    def needs(self, partition: int, disk: Disk) -> bool:
+        """Whether something would be missing without this disk, one of its replicas.
+
+        Not where all others are well, are a majority, and no copy is being made.
+        """
+        config = self.ring.configs[partition]
+        others = config.member_set - {disk}
+        is_kept = others <= self.well[partition] and config.quorum(others)
+        return config.is_joint or not is_kept
+
     @cached_property
     def _wished(self) -> int:
         return min(self.ring.replicas, sum(m.may_hold for m in self.ring.members))

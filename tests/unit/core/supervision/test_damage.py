@@ -7,8 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from becket.core.placement.result import Constraints
 from becket.core.ring.ring import Ring
+from becket.core.supervision.beginning import NewCluster
 from becket.core.supervision.damage import Damages, damages
+from becket.core.supervision.deciding import Decision, Supervision, SupervisionSettings
 from becket.core.supervision.snapshot import Seen, Snapshot
 from becket.core.supervision.wholeness import wholeness
 from tests.unit.core.ring.rings import turning_ring
@@ -22,6 +25,12 @@ def judged(shot: Snapshot, *, is_frozen: bool = False) -> Damages:
     ring = shot.found
     assert ring is not None
     return damages(ring, shot, wholeness(ring, shot), is_frozen=is_frozen)
+
+
+def decided(shot: Snapshot) -> Decision:
+    """What a supervisor makes of the snapshot."""
+    new = NewCluster("fresh", 16, Constraints(3))
+    return Supervision(SupervisionSettings(), new).decide(shot)
 
 
 def changed(change: Callable[[Seen], Seen], *names: str, ring: Ring = RING) -> Snapshot:
@@ -44,6 +53,7 @@ def partitions_of(name: str) -> tuple[int, ...]:
 def test_damaged_cells_are_told_and_when_they_are_mended() -> None:
     shot = changed(lambda seen: replace(seen, damaged_cells=2, mended_cells=1), "m-1")
     (said,) = judged(shot).said
+    assert said in decided(shot).said
     assert said.is_warning
     assert said.sentence == (
         "m-1: 2 damaged cells were found on its disk, 1 mended so far from other replicas"
@@ -54,9 +64,11 @@ def test_damaged_cells_are_told_and_when_they_are_mended() -> None:
 
 
 def test_a_disk_that_nobody_needs_is_given_up() -> None:
-    found = judged(unreadable("m-1"))
+    shot = unreadable("m-1")
+    found = judged(shot)
     assert found.give_up is not None
     assert found.give_up.name == "m-1"
+    assert decided(shot).give_up == found.give_up
     (said,) = found.said
     assert said.sentence == (
         f"m-1: files of its disk do not read ({WHY}); it is given up for an empty one, as the"

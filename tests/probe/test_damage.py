@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import grpc
 import pytest
 
 import becket
 from becket.adapters.engines.rocks import RocksEngine
 from becket.adapters.engines.volume import VolumeLockedError, open_volume
-from becket.api.v1 import supervisor_pb2
+from becket.api.v1 import key_value_pb2 as kv
+from becket.api.v1 import key_value_pb2_grpc, supervisor_pb2
 from becket.cli.calling import services_at
 from becket.core.errors import NotFoundError
 from becket.core.hashing import partition_of
@@ -68,6 +70,17 @@ def cell_key(partitions: int) -> bytes:
     return b"k" + partition_of(KEY, partitions).to_bytes(4, "big") + KEY
 
 
+async def until_it_holds(address: str) -> None:
+    """Wait until this replica has the value: two of three acknowledge a put, the third may not."""
+    request = kv.GetRequest(key=KEY, consistency=kv.CONSISTENCY_ANY)
+    async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(PATIENCE_S):
+        stub = key_value_pb2_grpc.KeyValueServiceStub(channel)
+        found = await stub.Get(request)
+        while found.entry.value != VALUE:
+            await asyncio.sleep(0.02)
+            found = await stub.Get(request)
+
+
 async def status(cluster: Cluster) -> supervisor_pb2.GetStatusResponse:
     """What the supervisor says at the moment."""
     async with services_at(cluster.address, 5.0) as services:
@@ -110,8 +123,10 @@ async def test_a_flipped_bit_is_found_told_and_mended(*, is_coordinator: bool) -
             partitions = (await client.ring()).partitions
         assert location.coordinator is not None
         leader = location.coordinator.name
-        others = [place.name for place in location.replicas if place.name != leader]
-        victim = leader if is_coordinator else others[0]
+        others = [place for place in location.replicas if place.name != leader]
+        place = location.coordinator if is_coordinator else others[0]
+        victim = place.name
+        await until_it_holds(place.address)
 
         def damage() -> None:
             with engine_of(cluster, victim) as engine:

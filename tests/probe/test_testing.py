@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from becket.adapters.local.layout import ProcessInfo
 from becket.core.errors import BecketError, NotFoundError
 from becket.testing import Cluster
 
@@ -57,10 +58,28 @@ def test_cluster_serves_and_leaves_nothing_behind() -> None:
             assert entry.value == b"value"
         with pytest.raises(NotFoundError, match="no process storage-7"):
             cluster.kill("storage-7")
+        with pytest.raises(NotFoundError, match="no process storage-7"):
+            cluster.wipe("storage-7")
+        assert not cluster.layout.wipe_marker("storage-7").exists()
     assert left_of(folder, pids) == []
     with pytest.raises(BecketError, match="not started"):
         print(cluster.address)
     cluster.stop()
+
+
+def test_a_process_that_has_just_ended_is_killed_but_not_paused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = psutil.Popen([sys.executable, "-c", ""])
+    process.wait(timeout=60)
+    ended = ProcessInfo("storage-1", "storage", process.pid, "127.0.0.1:1", 0)
+    monkeypatch.setattr(Cluster, "processes", {"storage-1": ended})
+    cluster = Cluster()
+    cluster.kill("storage-1")
+    cluster.kill_all()
+    for act in (cluster.pause, cluster.resume):
+        with pytest.raises(NotFoundError, match="storage-1 has just ended"):
+            act("storage-1")
 
 
 def test_cluster_is_gone_after_an_error() -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -185,6 +186,7 @@ class Cluster:
 
     def wipe(self, name: str) -> None:
         """Kill a storage member and remove its volume; waits until it runs again, on a new one."""
+        self._found(name)  # Nothing is to be left behind for one that never comes.
         self.layout.ask_for_wipe(name)
         before = self._send(name, signal.SIGKILL).restarts
         self._wait_for_restart(name, before)
@@ -192,7 +194,8 @@ class Cluster:
     def kill_all(self) -> None:
         """Kill every process at the same moment."""
         for info in self.processes.values():
-            os.kill(info.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # Some end as soon as others are killed.
+                os.kill(info.pid, signal.SIGKILL)
 
     def wait_ready(self) -> None:
         """Wait until every partition answers.
@@ -233,12 +236,23 @@ class Cluster:
             raise BecketError("this cluster is not started: use it as `with Cluster() as cluster`")
         return self._thread
 
-    def _send(self, name: str, number: signal.Signals) -> ProcessInfo:
+    def _found(self, name: str) -> ProcessInfo:
         info = self.processes.get(name)
         if info is None:
             running = ", ".join(sorted(self.processes))
             raise NotFoundError(f"no process {name} runs; those that do: {running}")
-        os.kill(info.pid, number)
+        return info
+
+    def _send(self, name: str, number: signal.Signals) -> ProcessInfo:
+        info = self._found(name)
+        try:
+            os.kill(info.pid, number)
+        except ProcessLookupError:
+            # It ended a moment ago, and is not yet seen to: whoever ends it has what is wanted.
+            if number not in (signal.SIGKILL, signal.SIGTERM):
+                raise NotFoundError(
+                    f"{name} has just ended, and is about to be restarted"
+                ) from None
         return info
 
     def _wait_for_restart(self, name: str, restarts: int) -> None:

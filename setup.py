@@ -29,13 +29,17 @@ MODULES = (
     "core/errors",
     "core/hashing",
     "core/limits",
+    "core/load/hot_keys",
+    "core/load/sketch",
     "core/routes",
     "core/sessions",
     "core/suspicion",
+    "client/values",
     "storage/calls",
     "storage/commits",
     "storage/latencies",
     "storage/outboxes",
+    "storage/refusals",
     "storage/shell",
 )
 INTERPRETED = ("adapters/dispatch/settings",)

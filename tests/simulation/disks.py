@@ -119,6 +119,11 @@ class SimulatedDisk:
         cells = self.view.cells.get(partition)
         return cells.get(key) if cells is not None else None
 
+    def head(self, partition: int, key: bytes) -> Head | None:
+        """The head of the cell; raises CorruptCellError."""
+        cell = self.get(partition, key)
+        return cell.head if cell is not None else None
+
     def page(
         self, partition: int, after: bytes | None, limit: int
     ) -> list[tuple[bytes, Head | None]]:

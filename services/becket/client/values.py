@@ -84,6 +84,7 @@ class Increment:
 
 
 Operation = Get | Put | Delete | Increment
+_KINDS = (Get, Put, Delete, Increment)
 Answer = Entry | bytes | bool | int | None
 """What an operation of a batch gives: see the operations."""
 
@@ -133,64 +134,63 @@ def bound_bytes(key: object, field: str) -> bytes:
     return key
 
 
-def to_proto(operation: Operation, limits: Limits, path: str = "") -> kv.Operation:
-    """An operation as protobuf; ``path`` leads to it in its list.
+def to_proto(operation: Operation, limits: Limits) -> kv.Operation:
+    """An operation as protobuf.
 
-    :raises InvalidInputError: ``field`` is the path of what is refused.
+    :raises InvalidInputError: ``field`` is what is refused.
     """
-    dot = f"{path}." if path else ""
-    key = key_bytes(operation.key, limits, f"{dot}key")
+    key = key_bytes(operation.key, limits)
     if isinstance(operation, Get):
-        return kv.Operation(get=_get(operation, key, dot))
+        return kv.Operation(get=_get(operation, key))
     if isinstance(operation, Put):
-        return kv.Operation(put=_put(operation, key, limits, dot))
+        return kv.Operation(put=_put(operation, key, limits))
     if isinstance(operation, Delete):
-        version = _version(operation.if_version, dot)
+        version = _version(operation.if_version)
         return kv.Operation(delete=kv.DeleteRequest(key=key, if_version=version))
-    delta = _delta(operation.delta, dot)
+    delta = _delta(operation.delta)
     return kv.Operation(increment=kv.IncrementRequest(key=key, delta=delta))
 
 
-def _delta(delta: object, dot: str) -> int:
+def _delta(delta: object) -> int:
     if not isinstance(delta, int) or not -INT64 <= delta < INT64:
-        raise InvalidInputError(f"{dot}delta", "must be a whole number within 64 signed bits")
+        raise InvalidInputError("delta", "must be a whole number within 64 signed bits")
     return delta
 
 
-def _get(operation: Get, key: bytes, dot: str) -> kv.GetRequest:
+def _get(operation: Get, key: bytes) -> kv.GetRequest:
     level = operation.consistency
     if level is Consistency.LINEARIZABLE and operation.max_staleness is None:
         return kv.GetRequest(key=key)
     if operation.max_staleness is None:
         return kv.GetRequest(key=key, consistency=_LEVELS[Consistency(level)])
     if level is not Consistency.BOUNDED:
-        raise InvalidInputError(f"{dot}max_staleness", "is for Consistency.BOUNDED only")
-    age = duration(operation.max_staleness, f"{dot}max_staleness")
+        raise InvalidInputError("max_staleness", "is for Consistency.BOUNDED only")
+    age = duration(operation.max_staleness, "max_staleness")
     return kv.GetRequest(key=key, consistency=kv.CONSISTENCY_BOUNDED, max_staleness=age)
 
 
-def _put(operation: Put, key: bytes, limits: Limits, dot: str) -> kv.PutRequest:
-    value = _bytes(operation.value, f"{dot}value")
+def _put(operation: Put, key: bytes, limits: Limits) -> kv.PutRequest:
+    value = _bytes(operation.value, "value")
     if len(value) > limits.value_bytes:
         problem = f"is {len(value)} bytes, must be at most {limits.value_bytes}"
-        raise InvalidInputError(f"{dot}value", problem)
+        raise InvalidInputError("value", problem)
     request = kv.PutRequest(key=key, value=value)
     if operation.ttl is not None:
-        request.ttl.CopyFrom(duration(operation.ttl, f"{dot}ttl"))
+        request.ttl.CopyFrom(duration(operation.ttl, "ttl"))
     if operation.if_version is not None:
         if operation.if_absent:
-            raise InvalidInputError(f"{dot}if_absent", "excludes if_version")
-        request.if_version = _version(operation.if_version, dot)
+            raise InvalidInputError("if_absent", "excludes if_version")
+        request.if_version = _version(operation.if_version)
     elif operation.if_absent:
         request.if_absent = True
     return request
 
 
-def _version(version: bytes | None, dot: str) -> bytes:
+def _version(version: bytes | None) -> bytes:
     if version is None:
         return b""
-    if version_from_bytes(_bytes(version, f"{dot}if_version")) is None:
-        raise InvalidInputError(f"{dot}if_version", "is not a version that was given out")
+    if version_from_bytes(_bytes(version, "if_version")) is None:
+        raise InvalidInputError("if_version", "is not a version that was given out")
     return version
 
 
@@ -255,14 +255,17 @@ def checked_batch(operations: Sequence[Operation], limits: Limits) -> list[list[
     """
     made: list[kv.Operation] = []
     for place, operation in enumerate(operations):
-        path = f"operations[{place}]"
-        _check_kind(operation, path)
-        made.append(to_proto(operation, limits, path))
+        _check_kind(operation, place)
+        try:
+            made.append(to_proto(operation, limits))
+        except InvalidInputError as error:
+            # The path is put together only where there is something to say.
+            raise InvalidInputError(f"operations[{place}].{error.field}", error.problem) from error
     most = limits.batch_operations
     return [made[at : at + most] for at in range(0, len(made), most)]
 
 
-def _check_kind(operation: object, path: str) -> None:
-    if not isinstance(operation, Get | Put | Delete | Increment):
+def _check_kind(operation: object, place: int) -> None:
+    if not isinstance(operation, _KINDS):
         problem = f"must be Get, Put, Delete or Increment, is {type(operation).__name__}"
-        raise InvalidInputError(path, problem)
+        raise InvalidInputError(f"operations[{place}]", problem)

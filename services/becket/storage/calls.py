@@ -18,30 +18,26 @@ from google.rpc import status_pb2
 
 from becket.adapters import clocks
 from becket.adapters.rpc.errors import to_status
-from becket.adapters.rpc.operations import ANY_AGE, GET, NOBODY, Caller, Parsed, result_to_proto
+from becket.adapters.rpc.operations import ANY_AGE, GET, NOBODY, Caller, Parsed, result_to_bytes
 from becket.adapters.rpc.ring_view import RingView
-from becket.adapters.rpc.rings import coordinator_to_proto, stamp_to_proto
-from becket.api.v1 import errors_pb2, types_pb2
+from becket.adapters.rpc.rings import stamp_to_proto
 from becket.api.v1 import key_value_pb2 as kv
+from becket.api.v1 import types_pb2
 from becket.core.errors import (
     AnswerFullError,
     BecketError,
     DiskFullError,
     InvalidInputError,
     NotAppliedError,
-    OldNumberError,
     OutcomeUnknownError,
-    OverloadedError,
-    StaleStampError,
-    WrongMemberError,
 )
 from becket.core.load.hot_keys import HotKeys
 from becket.core.replication.cells import Answer, Attempt, Kind, Operation, Outcome, Reason, Result
 from becket.core.replication.versions import ZERO, Version
 from becket.storage.latencies import Latencies
+from becket.storage.refusals import refused, wrong_member
 from becket.storage.shell import Shell
 
-OVERLOAD_PAUSE_MS = 50
 GRACE_S = 0.5
 """An attempt ends by its own deadline; the caller waits this much longer for the answer."""
 
@@ -63,9 +59,12 @@ class Space:
 
 
 class Outcomes(NamedTuple):
-    """What became of a batch, or of the operations at these ``places`` of it; empty: of all."""
+    """What became of a batch, or of the operations at these ``places`` of it; empty: of all.
 
-    results: list[kv.Result]
+    Each result is a ``kv.Result`` as bytes, as it goes into an answer.
+    """
+
+    results: list[bytes]
     stamps: list[types_pb2.Stamp]
     places: list[int]
 
@@ -111,14 +110,17 @@ class Calls:
         *,
         trace: str = "",
         on_part: OnPart | None = None,
+        told: dict[int, Version] | None = None,
     ) -> Outcomes:
         """Run a batch; each operation has its own outcome. ``trace``: a sampled ``traceparent``.
 
-        ``on_part`` is told what is done already while the rest takes longer.
+        ``on_part`` is told what is done already while the rest takes longer. ``told``: the stamp of
+        each partition that the caller has, by earlier outcomes over the same stream; what it has is
+        not told again (R30).
 
         :raises NotAppliedError: this member knows no ring, or has stopped; nothing was done.
         """
-        batch = self.begin(parsed, timeout_s, trace=trace, on_part=on_part)
+        batch = self.begin(parsed, timeout_s, trace=trace, on_part=on_part, told=told)
         return await self.finish(batch, timeout_s)
 
     def begin(
@@ -128,6 +130,7 @@ class Calls:
         *,
         trace: str = "",
         on_part: OnPart | None = None,
+        told: dict[int, Version] | None = None,
     ) -> OpenBatch:
         """As ``execute``, up to the first wait; the batch has to be finished.
 
@@ -137,7 +140,7 @@ class Calls:
         if ring is None:
             raise NotAppliedError("this member has not been given a ring yet", after_ms=100)
         batch = OpenBatch(self, parsed, ring.partitions_of(item.key for item in parsed))
-        batch.trace, batch.on_part = trace, on_part
+        batch.trace, batch.on_part, batch.told_stamps = trace, on_part, told
         self.in_flight += len(parsed)
         try:
             batch.start(timeout_s)
@@ -199,37 +202,17 @@ class Calls:
 
     def refusal(self, partition: int, hint: str) -> status_pb2.Status:
         """The status of a partition that another member coordinates; ``hint`` may be empty."""
-        table = self._view.table
-        if not hint or hint == self._shell.identity.disk:
-            known = table.coordinator(partition)
-            hint = known if known is not None and known != self._shell.identity.disk else ""
-        error = WrongMemberError(partition, ring_version=table.version)
-        status = to_status(error)
-        if hint:
-            detail = errors_pb2.WrongMember(partition=partition, ring_version=table.version)
-            detail.coordinator.CopyFrom(self._coordinator(partition, hint))
-            status.details[-1].Pack(detail)
-        return status
-
-    def _coordinator(self, partition: int, disk: str) -> types_pb2.Coordinator:
-        table, ring = self._view.table, self._view.ring
-        epoch = table.epochs.get(partition)
-        if epoch is not None and epoch.disk == disk:
-            name = ring.name_of(disk) if ring is not None else ""
-            address = self._view.addresses.get(disk)
-            return coordinator_to_proto(partition, epoch, name, address)
-        found = types_pb2.Coordinator(partition=partition)
-        found.epoch.disk_id = disk
-        if ring is not None and disk in ring.by_disk:
-            found.name = ring.name_of(disk)
-            found.address = self._view.addresses.get(disk, "")
-        return found
+        return wrong_member(self._view, self._shell.identity.disk, partition, hint)
 
     # For a batch
 
     def submit(self, attempts: Sequence[Attempt], batch: OpenBatch) -> None:
         """Hand attempts to the core."""
         self._shell.submit(attempts, batch.on_answer, trace=batch.trace)
+
+    def read_now(self, places: Sequence[tuple[int, bytes]]) -> list[Result | None]:
+        """Linearizable reads; None where one has to be an attempt."""
+        return self._shell.read_now(places)
 
     def next_id(self) -> int:
         """A number for an attempt."""
@@ -262,7 +245,7 @@ class OpenBatch:
         self._calls = calls
         self._parsed = parsed
         self._partitions = partitions
-        self._results: list[kv.Result | None] = [None] * len(parsed)
+        self._results: list[bytes | None] = [None] * len(parsed)
         self._stamps: dict[int, Version] = {}
         self._groups: dict[int, tuple[int, _Group]] = {}
         self.left = len(parsed)
@@ -273,6 +256,7 @@ class OpenBatch:
         self.on_part: OnPart | None = None
         self._telling: asyncio.TimerHandle | None = None
         self._told: set[int] = set()
+        self.told_stamps: dict[int, Version] | None = None
         self._begun = time.perf_counter()
 
     @property
@@ -291,7 +275,10 @@ class OpenBatch:
         return len(self._parsed) - len(self._told)
 
     def start(self, timeout_s: float) -> None:
-        """Form the attempts and hand them over."""
+        """Read what can be read at once; form the attempts of the rest, and hand them over."""
+        self._read_now()
+        if not self.left:
+            return
         deadline_us = clocks.monotonic_us() + int(timeout_s * 1_000_000)
         attempts = []
         for partition, key, group in self._grouped():
@@ -301,15 +288,43 @@ class OpenBatch:
         if attempts:
             self._calls.submit(attempts, self)
 
+    def _read_now(self) -> None:
+        """Answer the linearizable reads that a lease confirms: most reads of most batches.
+
+        Not those of keys that the batch writes too, which are in the order of the list (R14a).
+        """
+        partitions, note_read = self._partitions, self._calls.hot_keys.add
+        written = {item.key for item in self._parsed if item.operation is not GET}
+        places: list[int] = []
+        wanted: list[tuple[int, bytes]] = []
+        for place, item in enumerate(self._parsed):
+            if item.operation is not GET:
+                continue
+            note_read(item.key, item.reads)
+            if item.staleness_us < 0 and item.key not in written:
+                places.append(place)
+                wanted.append((partitions[place], item.key))
+        if not wanted:
+            return
+        stamps = self._stamps
+        for place, result in zip(places, self._calls.read_now(wanted), strict=True):
+            if result is None:
+                continue
+            partition = partitions[place]
+            if partition not in stamps:
+                stamps[partition] = self._calls.stamp_of(partition)
+            self._results[place] = self._result(place, result, 0)
+            self.left -= 1
+
     def _grouped(self) -> Iterable[tuple[int, bytes, _Group]]:
         """Attempts by key, in the order of the list; relaxed reads are answered on the way."""
         open_groups: dict[tuple[int, bytes], _Group] = {}
         formed: list[tuple[int, bytes, _Group]] = []
-        full, note_read = self._calls.is_full(), self._calls.hot_keys.add
+        full = self._calls.is_full()
         for place, item in enumerate(self._parsed):
+            if self._results[place] is not None:
+                continue
             partition = self._partitions[place]
-            if item.operation is GET:
-                note_read(item.key, item.reads)
             if item.staleness_us >= 0 and self._read_relaxed(place, partition, item):
                 continue
             is_write = item.operation.kind is not Kind.GET
@@ -335,7 +350,7 @@ class OpenBatch:
             return True
         if self._calls.coordinates(partition):
             return False
-        self._put(place, kv.Result(status=self._calls.refusal(partition, "")))
+        self._put(place, _failed(self._calls.refusal(partition, "")))
         return True
 
     def _attempt(self, partition: int, key: bytes, group: _Group, deadline_us: int) -> Attempt:
@@ -373,9 +388,9 @@ class OpenBatch:
             for place, result in zip(group.places, answer.results, strict=True):
                 self._put(place, self._result(place, result, more))
             return
-        status = self._status(partition, group, answer)
+        failed = _failed(self._status(partition, group, answer))
         for place in group.places:
-            self._put(place, kv.Result(status=status))
+            self._put(place, failed)
 
     def _status(self, partition: int, group: _Group, answer: Answer) -> status_pb2.Status:
         reason = answer.reason
@@ -393,13 +408,13 @@ class OpenBatch:
                 problem = "the record that would tell of the earlier call may be gone"
                 return to_status(OutcomeUnknownError(problem))
             return to_status(NotAppliedError("refused: send the call again", after_ms=1))
-        return to_status(_refused(reason))
+        return to_status(refused(reason))
 
     def _on_relaxed(self, place: int, result: Result) -> None:
         """What a relaxed read has found is synced."""
         self._put(place, self._result(place, result, 0))
 
-    def _result(self, place: int, result: Result, more: int) -> kv.Result:
+    def _result(self, place: int, result: Result, more: int) -> bytes:
         """The answer, unless what was read before has filled the message; the first is always one.
 
         ``more``: how many bytes it may take beyond the room of all.
@@ -408,14 +423,14 @@ class OpenBatch:
         if item.operation.kind is Kind.GET and result.value:
             if place and len(result.value) > self._room + more:
                 problem = "the answers before this one fill the message: ask for fewer"
-                return kv.Result(status=to_status(AnswerFullError(problem)))
+                return _failed(to_status(AnswerFullError(problem)))
             self._room -= len(result.value)
-        return result_to_proto(item.key, item.operation, result)
+        return result_to_bytes(item.key, item.operation, result)
 
     def _settle(self, place: int, error: BecketError) -> None:
-        self._put(place, kv.Result(status=to_status(error)))
+        self._put(place, _failed(to_status(error)))
 
-    def _put(self, place: int, result: kv.Result) -> None:
+    def _put(self, place: int, result: bytes) -> None:
         if self._results[place] is None:
             self._results[place] = result
             self.left -= 1
@@ -459,7 +474,7 @@ class OpenBatch:
 
     def outcomes(self) -> Outcomes:
         """What became of every operation, but for those that were told of before."""
-        stamps = [stamp_to_proto(p, stamp) for p, stamp in self._stamps.items()]
+        stamps = self._untold_stamps()
         if not self.left and not self._told:
             return Outcomes([r for r in self._results if r is not None], stamps, [])
         results, places = [], []
@@ -469,16 +484,17 @@ class OpenBatch:
                 places.append(place)
         return Outcomes(results, stamps, places)
 
+    def _untold_stamps(self) -> list[types_pb2.Stamp]:
+        told = self.told_stamps
+        if told is None:
+            return [stamp_to_proto(p, stamp) for p, stamp in self._stamps.items()]
+        found = []
+        for partition, stamp in self._stamps.items():
+            if stamp > told.get(partition, ZERO):
+                told[partition] = stamp
+                found.append(stamp_to_proto(partition, stamp))
+        return found
 
-def _refused(reason: Reason) -> BecketError:
-    if reason is Reason.STALE_STAMP:
-        return StaleStampError("the stamp is older than the records that are kept")
-    if reason is Reason.OLD_NUMBER:
-        return OldNumberError("the session has executed a later operation on this key")
-    if reason is Reason.DEADLINE:
-        return NotAppliedError("the deadline passed before it began")
-    if reason is Reason.OVERLOADED:
-        return OverloadedError("too much waits for this key", after_ms=OVERLOAD_PAUSE_MS)
-    if reason is Reason.UNCONFIRMED:
-        return NotAppliedError("no quorum confirmed the read before its deadline")
-    return NotAppliedError(f"refused: {reason.name.lower()}")
+
+def _failed(status: status_pb2.Status) -> bytes:
+    return kv.Result(status=status).SerializeToString()

@@ -18,6 +18,10 @@ from becket.storage.latencies import Latencies
 KEYS = 4
 """Keys a tick by which the pace rises."""
 
+GATHERED = 16
+"""Keys that are taken up together where the pace is slow: a message and its sync cost both ends as
+much as some ten of its keys do, and callers wait for either."""
+
 MOST = 64
 """Times ``KEYS``, 6,400 a second: more than a member copies where nothing holds it up."""
 
@@ -55,10 +59,13 @@ class CopyPace:
             self._look(now_us)
         if self._throttle.budget >= MOST:
             return None
-        # Below one a tick the rest is kept for the next ones.
         least = RESTORING if self._is_restoring else 0
-        self._credit = self._credit % 1 + KEYS * max(least, self._throttle.budget)
-        return int(self._credit)
+        self._credit += KEYS * max(least, self._throttle.budget)
+        if self._credit < GATHERED:
+            return 0
+        taken = int(self._credit)
+        self._credit -= taken
+        return taken
 
     def _look(self, now_us: int) -> None:
         felt = self._latencies.p99(now_us)

@@ -7,8 +7,7 @@ is out of its limits is refused as a whole before anything is done. Must not ret
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+from collections.abc import AsyncIterable, Coroutine
 from typing import Any
 
 import grpc
@@ -16,19 +15,19 @@ from google.protobuf.message import Message
 
 from becket.adapters.rpc.errors import StatusError, to_status
 from becket.adapters.rpc.operations import Parsed, Request, parse, parse_batch
+from becket.adapters.rpc.rings import field_bytes
 from becket.api.v1 import errors_pb2
 from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import key_value_pb2_grpc as rpc
 from becket.core.errors import BecketError, InvalidInputError
 from becket.core.limits import Limits
+from becket.core.replication.versions import Version
+from becket.storage.answers import Answers
 from becket.storage.calls import Calls, OnPart, OpenBatch, Outcomes
 from becket.storage.scans import Scans
 from becket.storage.traces import Traces
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-PIPELINE_BATCHES = 64
-"""Batches of one stream whose answers have not left; the stream is not read on beyond it."""
 
 LONGEST_S = 60.0
 
@@ -44,7 +43,7 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         self._traces = traces
         self._limits = limits
         self._default_s = default_s
-        self._pipelines: set[asyncio.Queue[kv.PipelineResponse | None]] = set()
+        self._pipelines: set[Answers] = set()
 
     # Unary
 
@@ -81,7 +80,7 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
             results, stamps, _ = await self._calls.execute(
                 [parsed], self._left_s(context), trace=trace
             )
-        result = results[0]
+        result = kv.Result.FromString(results[0])
         if result.HasField("status"):
             details: list[Message] = [errors_pb2.StampDetail(stamp=stamp) for stamp in stamps]
             for detail in details:
@@ -100,8 +99,12 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
             results, stamps, _ = await self._calls.execute(
                 parsed, self._left_s(context), trace=trace
             )
-        version = self._calls.ring_version
-        return kv.BatchResponse(results=results, stamps=stamps, ring_version=version)
+        answer = kv.BatchResponse.FromString(
+            b"".join([field_bytes(b"\x0a", each) for each in results])
+        )
+        answer.stamps.extend(stamps)
+        answer.ring_version = self._calls.ring_version
+        return answer
 
     async def Scan(  # noqa: N802
         self, request: kv.ScanRequest, context: Context
@@ -115,20 +118,15 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
 
     # Streams
 
-    async def Pipeline(  # noqa: N802
+    async def Pipeline(  # type: ignore[override]  # noqa: N802 - one that writes is no iterator
         self, request_iterator: AsyncIterable[kv.PipelineRequest], context: Context
-    ) -> AsyncIterator[kv.PipelineResponse]:
-        """Batches over one stream; answers come as they are ready."""
-        del context
-        answers: asyncio.Queue[kv.PipelineResponse | None] = asyncio.Queue()
+    ) -> None:
+        """Batches over one stream; answers go out as they are ready."""
+        answers = Answers(context.write)
         self._pipelines.add(answers)
-        room = asyncio.Semaphore(PIPELINE_BATCHES)
-        reading = asyncio.create_task(self._read_pipeline(request_iterator, answers, room))
+        reading = asyncio.create_task(self._read_pipeline(request_iterator, answers))
         try:
-            while (answer := await answers.get()) is not None:
-                yield answer
-                if not answer.more:
-                    room.release()
+            await answers.write_all()
         finally:
             self._pipelines.discard(answers)
             reading.cancel()
@@ -137,19 +135,19 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
             raise ended
 
     async def _read_pipeline(
-        self,
-        requests: AsyncIterable[kv.PipelineRequest],
-        answers: asyncio.Queue[kv.PipelineResponse | None],
-        room: asyncio.Semaphore,
+        self, requests: AsyncIterable[kv.PipelineRequest], answers: Answers
     ) -> None:
         under_way: set[asyncio.Task[None]] = set()
+        told: dict[int, Version] = {}
         try:
             async for request in requests:
-                await room.acquire()
-                pipe = _Pipe(request, answers, self._calls)
-                waiting = self._begin(request, pipe)
-                if waiting is not None:
-                    task = asyncio.create_task(waiting)
+                await answers.wait_for_room()
+                pipe = _Pipe(request, answers, self._calls, told)
+                begun = self._begin(request, pipe)
+                if isinstance(begun, kv.PipelineResponse):
+                    await answers.write_now(begun)
+                else:
+                    task = asyncio.create_task(begun)
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
             if under_way:
@@ -159,10 +157,12 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
                 task.cancel()
             raise
         finally:
-            answers.put_nowait(None)
+            answers.end()
 
-    def _begin(self, request: kv.PipelineRequest, pipe: _Pipe) -> Coroutine[Any, Any, None] | None:
-        """Answer what needs no waiting, as reads under a lease do; else return what will answer.
+    def _begin(
+        self, request: kv.PipelineRequest, pipe: _Pipe
+    ) -> kv.PipelineResponse | Coroutine[Any, Any, None]:
+        """The answer where it needs no waiting, as that to reads under a lease; else what tells it.
 
         So they cost no task and no further turn of the loop.
         """
@@ -171,22 +171,20 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
             parsed = parse_batch(request.operations, self._limits)
             if self._traces.is_sampled(request.traceparent):
                 return self._answer_traced(parsed, timeout_s, request.traceparent, pipe)
-            batch = self._calls.begin(parsed, timeout_s, on_part=pipe.on_part)
+            batch = self._calls.begin(parsed, timeout_s, on_part=pipe.on_part, told=pipe.told)
         except BecketError as error:
-            pipe.refuse(error)
-            return None
+            return pipe.refusal(error)
         if batch.left:
             return self._answer(batch, timeout_s, pipe)
-        pipe.tell(self._calls.close(batch))
-        return None
+        return pipe.answer(self._calls.close(batch))
 
     async def _answer(self, batch: OpenBatch, timeout_s: float, pipe: _Pipe) -> None:
         try:
             outcomes = await self._calls.finish(batch, timeout_s)
         except BecketError as error:
-            pipe.refuse(error)
+            pipe.tell(pipe.refusal(error))
         else:
-            pipe.tell(outcomes)
+            pipe.tell(pipe.answer(outcomes))
 
     async def _answer_traced(
         self, parsed: list[Parsed], timeout_s: float, parent: str, pipe: _Pipe
@@ -194,12 +192,12 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         try:
             with self._traces.batch(parent, len(parsed)) as trace:
                 outcomes = await self._calls.execute(
-                    parsed, timeout_s, trace=trace, on_part=pipe.on_part
+                    parsed, timeout_s, trace=trace, on_part=pipe.on_part, told=pipe.told
                 )
         except BecketError as error:
-            pipe.refuse(error)
+            pipe.tell(pipe.refusal(error))
         else:
-            pipe.tell(outcomes)
+            pipe.tell(pipe.answer(outcomes))
 
     def _timeout_s(self, request: kv.PipelineRequest) -> float:
         if not request.HasField("timeout"):
@@ -212,53 +210,54 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
     def end_pipelines(self) -> None:
         """Let every stream end after what has been answered: its caller opens another elsewhere."""
         for answers in self._pipelines:
-            with contextlib.suppress(asyncio.QueueFull):
-                answers.put_nowait(None)
+            answers.end()
 
 
 class _Pipe:
     """The way back of one batch of a pipeline."""
 
-    __slots__ = ("_answers", "_calls", "_id", "on_part")
+    __slots__ = ("_answers", "_calls", "_id", "on_part", "told")
 
     def __init__(
         self,
         request: kv.PipelineRequest,
-        answers: asyncio.Queue[kv.PipelineResponse | None],
+        answers: Answers,
         calls: Calls,
+        told: dict[int, Version],
     ) -> None:
+        self.told = told
+        """The stamps that this stream has told: its answers arrive in order or not at all."""
         self._id = request.batch_id
         self._answers = answers
         self._calls = calls
         self.on_part: OnPart | None = self._tell_part if request.partial else None
         """Takes results before the rest of the batch has its own, where the caller wants that."""
 
-    def tell(self, outcomes: Outcomes) -> None:
-        """All that was not told yet."""
-        self._put(outcomes, more=False)
+    def tell(self, answer: kv.PipelineResponse) -> None:
+        """Let an answer go out."""
+        self._answers.put(answer)
 
     def _tell_part(self, outcomes: Outcomes) -> None:
-        self._put(outcomes, more=True)
+        part = self.answer(outcomes)
+        part.more = True
+        self.tell(part)
 
-    def _put(self, outcomes: Outcomes, *, more: bool) -> None:
+    def answer(self, outcomes: Outcomes) -> kv.PipelineResponse:
+        """All that was not told yet."""
         results, stamps, places = outcomes
-        self._answers.put_nowait(
-            kv.PipelineResponse(
-                batch_id=self._id,
-                results=results,
-                stamps=stamps,
-                ring_version=self._calls.ring_version,
-                places=places,
-                more=more,
-            )
-        )
+        data = b"".join([field_bytes(b"\x12", each) for each in results])
+        answer = kv.PipelineResponse.FromString(data)
+        answer.batch_id, answer.ring_version = self._id, self._calls.ring_version
+        if stamps:
+            answer.stamps.extend(stamps)
+        if places:
+            answer.places.extend(places)
+        return answer
 
-    def refuse(self, error: BecketError) -> None:
+    def refusal(self, error: BecketError) -> kv.PipelineResponse:
         """Nothing of it was done."""
-        self._answers.put_nowait(
-            kv.PipelineResponse(
-                batch_id=self._id, status=to_status(error), ring_version=self._calls.ring_version
-            )
+        return kv.PipelineResponse(
+            batch_id=self._id, status=to_status(error), ring_version=self._calls.ring_version
         )
 
 

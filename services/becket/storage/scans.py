@@ -134,7 +134,7 @@ class Scans:
         if len(stamps) < len(partitions):
             rest = [partition for partition in partitions if partition not in confirmed]
             outcomes = await self._calls.confirm(rest, timeout_s)
-            for result in outcomes.results:
+            for result in map(kv.Result.FromString, outcomes.results):
                 if result.HasField("status"):
                     raise from_status(result.status)
             stamps += outcomes.stamps

@@ -88,6 +88,17 @@ class Shell:
         else:
             self._carry_out()
 
+    def read_now(self, places: Sequence[tuple[int, bytes]]) -> list[Result | None]:
+        """As ``Member.read_now``.
+
+        :raises NotAppliedError: this process has stopped.
+        """
+        if self.stopped:
+            raise NotAppliedError("this member has stopped")
+        found = self.member.read_now(clocks.both(), places)
+        self._carry_out()
+        return found
+
     def offer(self, configs: Iterable[tuple[int, Config]]) -> None:
         """Configs of the ring, old ones too."""
         if not self.stopped:

@@ -17,7 +17,7 @@ from becket import Client, Delete, Entry, Get, Increment, Put
 from becket.adapters.dispatch.settings import DispatchSettings
 from becket.adapters.rpc.errors import to_status
 from becket.api.v1 import key_value_pb2 as kv
-from becket.client.values import Consistency, entry_from_proto, to_proto
+from becket.client.values import Consistency, checked_batch, entry_from_proto, to_proto
 from becket.core.errors import (
     BecketError,
     ConditionFailedError,
@@ -45,6 +45,16 @@ async def test_operations_of_one_turn_travel_together() -> None:
     async with FakeCluster() as cluster, Client(*cluster.addresses) as client:
         await asyncio.gather(*(client.get(f"k{i}") for i in range(40)))
         assert sum(len(member.batches) for member in cluster.members.values()) <= 3
+
+
+async def test_a_lone_caller_waits_for_nobody_and_a_burst_after_it_travels_together() -> None:
+    async with FakeCluster() as cluster, Client(*cluster.addresses) as client:
+        for number in range(5):
+            await client.get(f"k{number}")
+        assert sum(len(member.batches) for member in cluster.members.values()) == 5
+        await asyncio.gather(*(client.get(f"k{i}") for i in range(40)))
+        # The first of them was a lone caller, as far as anybody could know.
+        assert sum(len(member.batches) for member in cluster.members.values()) <= 5 + 3 + 1
 
 
 async def test_a_failed_condition_is_an_error_with_the_present_version() -> None:
@@ -172,8 +182,8 @@ async def test_bad_input_names_its_field(
         to_proto(operation, Limits())
     assert caught.value.field == field
     with pytest.raises(InvalidInputError) as caught:
-        to_proto(operation, Limits(), "operations[3]")
-    assert caught.value.field == f"operations[3].{field}"
+        checked_batch([Get("k"), operation], Limits())
+    assert caught.value.field == f"operations[1].{field}"
 
 
 @pytest.mark.parametrize("address", ["nonsense", ":7400", "host:", "host:x"])

@@ -10,7 +10,7 @@ from becket.adapters.rpc.operations import parse_batch
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.limits import Limits
 from becket.core.replication.cells import Answer, Attempt, Outcome, Reason, Result, Verdict
-from becket.core.replication.versions import ZERO
+from becket.core.replication.versions import ZERO, Epoch, Version
 from becket.storage.calls import Calls, Outcomes, Space
 
 
@@ -103,4 +103,72 @@ async def test_no_parts_are_told_to_who_did_not_ask_for_them() -> None:
     shell.answer(b"a")
     last = await running  # its own time ends the other
     assert last.places == []
-    assert [result.WhichOneof("result") for result in last.results] == ["put", "status"]
+    results = map(kv.Result.FromString, last.results)
+    assert [result.WhichOneof("result") for result in results] == ["put", "status"]
+
+
+class LeasedShell(FakeShell):
+    """Answers reads at once, but for those of key ``slow``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[tuple[int, bytes]] = []
+        self.stamp = Version(Epoch(1, "d", 1), 1)
+
+    def read_now(self, places: list[tuple[int, bytes]]) -> list[Result | None]:
+        self.read += places
+        found = Result(Verdict.DONE, self.stamp, b"v")
+        return [None if key == b"slow" else found for _, key in places]
+
+    def stamp_of(self, partition: int) -> Version:
+        assert partition == 0
+        return self.stamp
+
+
+def batch(*operations: str) -> Any:  # noqa: ANN401
+    """``-a`` reads key a, ``+a`` writes it."""
+    made = [
+        kv.Operation(get=kv.GetRequest(key=each[1:].encode()))
+        if each[0] == "-"
+        else kv.Operation(put=kv.PutRequest(key=each[1:].encode(), value=b"w"))
+        for each in operations
+    ]
+    return parse_batch(made, Limits())
+
+
+async def test_reads_under_a_lease_are_no_attempts() -> None:
+    shell = LeasedShell()
+    begun = calls(shell).begin(batch("-a", "-b", "-a"), 5)
+    assert (begun.left, shell.attempts) == (0, {})
+    assert shell.read == [(0, b"a"), (0, b"b"), (0, b"a")]
+    outcomes = begun.outcomes()
+    values = [kv.Result.FromString(each).get.entry.value for each in outcomes.results]
+    assert values == [b"v"] * 3
+    assert [stamp.partition for stamp in outcomes.stamps] == [0]
+
+
+async def test_reads_of_keys_that_the_batch_writes_keep_their_place() -> None:
+    shell = LeasedShell()
+    begun = calls(shell).begin(batch("-a", "+b", "-b", "-slow"), 5)
+    assert shell.read == [(0, b"a"), (0, b"slow")]
+    assert {key: len(each.operations) for key, each in shell.attempts.items()} == {
+        b"b": 2,
+        b"slow": 1,
+    }
+    assert begun.left == 3
+
+
+async def test_a_stamp_is_told_once_over_a_stream() -> None:
+    shell, told = LeasedShell(), dict[int, Version]()
+    made = calls(shell)
+
+    def stamps(known: dict[int, Version] | None) -> list[int]:
+        begun = made.begin(batch("-a"), 5, told=known)
+        return [stamp.version.sequence for stamp in made.close(begun).stamps]
+
+    assert stamps(told) == [1]
+    assert stamps(told) == []
+    assert stamps(None) == [1]
+    shell.stamp = Version(Epoch(1, "d", 1), 2)
+    assert stamps(told) == [2]
+    assert stamps({}) == [2], "another stream has told nothing yet"

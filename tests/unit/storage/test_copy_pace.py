@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from becket.core.ring.config import first_config
 from becket.core.ring.members import Member, MemberState
 from becket.core.ring.ring import Ring
-from becket.storage.copy_pace import KEYS, RESTORING, CopyPace
+from becket.storage.copy_pace import GATHERED, KEYS, RESTORING, CopyPace
 from becket.storage.latencies import Latencies
 from becket.storage.settings import COPYING
 
@@ -60,7 +62,10 @@ def test_without_callers_there_is_no_limit() -> None:
 def test_copying_slows_down_to_its_least_while_callers_suffer_and_never_stops() -> None:
     hand = amid(MOVING)
     hand.wait(40, 50_000)
-    assert keys_a_second(hand.wait(10, 50_000)) == LEAST
+    found = hand.wait(10, 50_000)
+    assert keys_a_second(found) == pytest.approx(LEAST, abs=GATHERED / 10)
+    # Each message costs as much as some keys, however few are in it.
+    assert {each for each in found if each} == {GATHERED}
 
 
 def test_what_restores_replicas_is_not_slowed_as_far() -> None:
@@ -81,4 +86,4 @@ def test_it_becomes_faster_while_callers_feel_nothing() -> None:
 def test_what_others_felt_during_a_change_is_not_taken_for_steady() -> None:
     hand = amid(MOVING)
     hand.wait(60, 50_000)
-    assert keys_a_second(hand.wait(2, 50_000)) == LEAST
+    assert keys_a_second(hand.wait(2, 50_000)) == pytest.approx(LEAST, abs=GATHERED / 2)

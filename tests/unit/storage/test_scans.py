@@ -44,7 +44,7 @@ class Here:
         self.asked += partitions
         if self.ends is not None:
             self.table[self.ends] = self.reign()
-        return Outcomes([kv.Result() for _ in partitions], [], [])
+        return Outcomes([b""] * len(partitions), [], [])
 
     def page_from(self, partition: int, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Nothing is stored."""

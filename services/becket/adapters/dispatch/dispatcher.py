@@ -98,6 +98,8 @@ class Dispatcher:
         self._calls = Calls(self.context, session)
         self._reads = Reads(self.context)
         self._arrived: list[Submission] = []
+        self._is_lone = False
+        """Whether the last flush was that of one caller, with nobody else under way."""
         self._pending = 0
         self._deadlines: dict[int, set[Submission]] = {}
         self._passed_slot = self._clock.now_us() // _SLOT_US
@@ -166,11 +168,16 @@ class Dispatcher:
         if due is None:
             due = self._deadlines[slot] = set()
         due.add(submission)
+        if not self._armed:
+            self._arm()
+        if self._is_lone and self._pending == count:
+            # One caller alone, as the last time: nobody comes in this turn who could join.
+            self._arrived.append(submission)
+            self._flush()
+            return submission
         if not self._arrived:
             loop.call_soon(self._flush)
         self._arrived.append(submission)
-        if not self._armed:
-            self._arm()
         return submission
 
     def _on_over(self, submission: Submission) -> None:
@@ -188,6 +195,7 @@ class Dispatcher:
         if ring is None:
             return  # Who has arrived waits for the first ring.
         arrived, self._arrived = self._arrived, []
+        self._is_lone = len(arrived) == 1 and self._pending == arrived[0].count
         context = self.context
         for submission in arrived:
             if submission.is_over:

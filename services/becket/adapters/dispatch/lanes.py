@@ -356,6 +356,8 @@ class Lane:
         return request
 
     def _take(self, response: kv.PipelineResponse) -> None:
+        # Whatever comes of the batch: a member tells each stamp once over a stream.
+        self._listener.on_answer(list(response.stamps))
         batch = self._in_flight.get(response.batch_id)
         if batch is None:
             return
@@ -365,7 +367,6 @@ class Lane:
         if batch.results is None:
             now_us = self._clock.now_us()
             self.latency.note(now_us - batch.sent_us, now_us)
-        self._listener.on_answer(list(response.stamps))
         if response.HasField("status"):
             self._refuse(batch, response.status)
             return

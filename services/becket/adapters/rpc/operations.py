@@ -13,7 +13,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from becket.adapters.rpc.errors import to_status
-from becket.adapters.rpc.rings import version_from_bytes, version_from_proto, version_to_bytes
+from becket.adapters.rpc.rings import (
+    field_bytes,
+    version_from_bytes,
+    version_from_proto,
+    version_to_bytes,
+)
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import (
     BugError,
@@ -30,6 +35,8 @@ SESSION_BYTES = 64
 """The longest request_id or session_id, in UTF-8."""
 
 DEFAULT_STALENESS_US = 5_000_000
+
+_LINEARIZABLE = (int(kv.CONSISTENCY_UNSPECIFIED), int(kv.CONSISTENCY_LINEARIZABLE))
 
 Request = kv.GetRequest | kv.PutRequest | kv.DeleteRequest | kv.IncrementRequest
 Write = kv.PutRequest | kv.DeleteRequest | kv.IncrementRequest
@@ -86,7 +93,12 @@ def parse_batch(operations: Iterable[kv.Operation], limits: Limits) -> list[Pars
         kind = operation.WhichOneof("operation")
         if kind is None:
             raise InvalidInputError(f"operations[{place}]", "has none of its operations set")
-        parsed = parse(getattr(operation, kind), limits, f"operations[{place}].{kind}")
+        try:
+            parsed = parse(getattr(operation, kind), limits)
+        except InvalidInputError as error:
+            # The path is put together only where there is something to say.
+            path = f"operations[{place}].{kind}.{error.field}"
+            raise InvalidInputError(path, error.problem) from error
         total += len(parsed.key) + len(parsed.operation.value)
         found.append(parsed)
     if not found:
@@ -98,36 +110,35 @@ def parse_batch(operations: Iterable[kv.Operation], limits: Limits) -> list[Pars
     return found
 
 
-def parse(request: Request, limits: Limits, path: str = "") -> Parsed:
-    """Check one operation; ``path`` leads to it in its request, empty where it is the request.
+def parse(request: Request, limits: Limits) -> Parsed:
+    """Check one operation.
 
-    :raises InvalidInputError: ``field`` is the path of what is refused.
+    :raises InvalidInputError: ``field`` is what is refused.
     """
-    dot = f"{path}." if path else ""
     key = request.key
     if not 1 <= len(key) <= limits.key_bytes:
-        limits.check_key(key, f"{dot}key")
+        limits.check_key(key)
     if isinstance(request, kv.GetRequest):
         reads = 1 + min(request.answered_from_copy, MOST_READS)
-        return Parsed(key, GET, NOBODY, _staleness_us(request, dot), reads)
-    operation = _operation(request, limits, dot)
-    limits.check_operation(operation, path)
-    return Parsed(key, operation, _caller(request, dot))
+        return Parsed(key, GET, NOBODY, _staleness_us(request), reads)
+    operation = _operation(request, limits)
+    limits.check_operation(operation, "")
+    return Parsed(key, operation, _caller(request))
 
 
-def _operation(request: Write, limits: Limits, dot: str) -> Operation:
+def _operation(request: Write, limits: Limits) -> Operation:
     if isinstance(request, kv.IncrementRequest):
         return Operation(Kind.INCREMENT, delta=request.delta)
     version = None
     if request.if_version:
         version = version_from_bytes(request.if_version)
         if version is None:
-            raise InvalidInputError(f"{dot}if_version", "is not a version that was given out")
+            raise InvalidInputError("if_version", "is not a version that was given out")
     if isinstance(request, kv.DeleteRequest):
         return Operation(Kind.DELETE, if_version=version)
     ttl_ms = 0
     if request.HasField("ttl"):
-        ttl_ms = _milliseconds(request.ttl, f"{dot}ttl", limits.ttl_ms)
+        ttl_ms = _milliseconds(request.ttl, "ttl", limits.ttl_ms)
     return Operation(Kind.PUT, request.value, ttl_ms, request.if_absent, version)
 
 
@@ -142,40 +153,40 @@ def _milliseconds(duration: Duration, field: str, most_ms: int) -> int:
     return ms
 
 
-def _staleness_us(request: kv.GetRequest, dot: str) -> int:
+def _staleness_us(request: kv.GetRequest) -> int:
     wish = request.consistency
-    if wish in (kv.CONSISTENCY_UNSPECIFIED, kv.CONSISTENCY_LINEARIZABLE):
+    if wish in _LINEARIZABLE:
         if request.HasField("max_staleness"):
-            raise InvalidInputError(f"{dot}max_staleness", "is for CONSISTENCY_BOUNDED only")
+            raise InvalidInputError("max_staleness", "is for CONSISTENCY_BOUNDED only")
         return -1
     if wish == kv.CONSISTENCY_ANY:
         return ANY_AGE
     if wish != kv.CONSISTENCY_BOUNDED:
-        raise InvalidInputError(f"{dot}consistency", f"{wish} is not a consistency")
+        raise InvalidInputError("consistency", f"{wish} is not a consistency")
     if not request.HasField("max_staleness"):
         return DEFAULT_STALENESS_US
     age = request.max_staleness
     nanos = age.seconds * 1_000_000_000 + age.nanos
     if nanos <= 0:
-        raise InvalidInputError(f"{dot}max_staleness", "must be over 0")
+        raise InvalidInputError("max_staleness", "must be over 0")
     return min(-(-nanos // 1000), ANY_AGE - 1)
 
 
-def _caller(request: Write, dot: str) -> Caller:
+def _caller(request: Write) -> Caller:
     if request.HasField("operation_id"):
         found = request.operation_id
         if request.request_id:
-            raise InvalidInputError(f"{dot}request_id", "excludes operation_id")
-        _check_session(found.session_id, f"{dot}operation_id.session_id")
+            raise InvalidInputError("request_id", "excludes operation_id")
+        _check_session(found.session_id, "operation_id.session_id")
         if not found.number:
-            raise InvalidInputError(f"{dot}operation_id.number", "must be at least 1")
+            raise InvalidInputError("operation_id.number", "must be at least 1")
         stamp = version_from_proto(found.stamp) if found.HasField("stamp") else ZERO
         return Caller(found.session_id, found.number, stamp, request.retry)
     if request.request_id:
-        _check_session(request.request_id, f"{dot}request_id")
+        _check_session(request.request_id, "request_id")
         return Caller(request.request_id, 1, None, request.retry)
     if request.retry:
-        raise InvalidInputError(f"{dot}retry", "needs the request_id of the earlier call")
+        raise InvalidInputError("retry", "needs the request_id of the earlier call")
     return NOBODY
 
 
@@ -188,8 +199,25 @@ def _check_session(session: str, field: str) -> None:
 # Results
 
 
-def result_to_proto(key: bytes, operation: Operation, result: Result) -> kv.Result:
-    """The answer to one executed operation."""
+def result_to_bytes(key: bytes, operation: Operation, result: Result) -> bytes:
+    """The answer to one executed operation: a ``kv.Result`` as bytes.
+
+    The two that nearly all are, a value read and a value written, are put together
+    by hand: from objects each level of the message is copied into the next one.
+    """
+    if result.verdict is Verdict.DONE and result.version is not None:
+        if operation.kind is Kind.PUT:
+            return field_bytes(b"\x12", field_bytes(b"\x0a", version_to_bytes(result.version)))
+        if operation.kind is Kind.GET and not result.expire_ms:
+            found = field_bytes(b"\x0a", key)
+            if result.value:
+                found += field_bytes(b"\x12", result.value)
+            found += field_bytes(b"\x1a", version_to_bytes(result.version))
+            return field_bytes(b"\x0a", field_bytes(b"\x0a", found))
+    return _result_to_proto(key, operation, result).SerializeToString()
+
+
+def _result_to_proto(key: bytes, operation: Operation, result: Result) -> kv.Result:
     verdict, version = result.verdict, result.version
     if verdict is Verdict.CONDITION_FAILED:
         known = version_to_bytes(version) if version is not None else b""

@@ -53,8 +53,7 @@ def stamp_to_proto(partition: int, version: Version) -> types_pb2.Stamp:
     """A partition's stamp."""
     data = version_to_bytes(version)
     # Reading bytes costs a tenth of filling in three messages from here.
-    head = b"\x08" + _varint(partition) + b"\x12" + _varint(len(data))
-    return types_pb2.Stamp.FromString(head + data)
+    return types_pb2.Stamp.FromString(b"\x08" + varint(partition) + field_bytes(b"\x12", data))
 
 
 def version_to_bytes(version: Version) -> bytes:
@@ -63,7 +62,7 @@ def version_to_bytes(version: Version) -> bytes:
     The bytes of ``version_to_proto``, put together by hand: there is one in every answer.
     """
     epoch, sequence = version
-    return _epoch_field(epoch) + b"\x10" + _varint(sequence) if sequence else _epoch_field(epoch)
+    return _epoch_field(epoch) + b"\x10" + varint(sequence) if sequence else _epoch_field(epoch)
 
 
 @lru_cache(MOST_EPOCHS)
@@ -72,7 +71,7 @@ def _epoch_field(epoch: Epoch) -> bytes:
     return alone.SerializeToString(deterministic=True)
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     """A number as protobuf writes it: seven bits a byte, the last one without the eighth."""
     if number < 0x80:
         return bytes((number,))
@@ -84,6 +83,11 @@ def _varint(number: int) -> bytes:
         number >>= 7
     out.append(number)
     return bytes(out)
+
+
+def field_bytes(tag: bytes, data: bytes) -> bytes:
+    """A field of bytes, or of a message as bytes, as protobuf writes it."""
+    return tag + varint(len(data)) + data
 
 
 def version_from_bytes(data: bytes) -> Version | None:

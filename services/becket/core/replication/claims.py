@@ -121,6 +121,7 @@ class Claims:
         pair.replied_us = self._ctx.now_us
         pair.acked_digest = sent.digest
         pair.note_granted(sent, reply.except_)
+        self._ctx.replica.grants += 1
         pair.level = frozenset(reply.level)
         for partition in reply.bounded:
             pair.bounded[partition] = reply.clock_us

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from becket.core.replication import invariants
+from becket.core.replication import invariants, registers
 from becket.core.replication.cells import Attempt, Reason, Result
 from becket.core.replication.context import Context
 from becket.core.replication.copying import Copying
@@ -21,8 +21,12 @@ from becket.core.replication.levelling import Levelling
 from becket.core.replication.messages import Check, Reply, Request, Status
 from becket.core.replication.purging import Purging
 from becket.core.replication.replica import Part
+from becket.core.replication.store import CorruptCellError
 from becket.core.replication.versions import Epoch, Version
 from becket.core.ring.config import Config, Disk
+
+NEVER_US = 10**18
+"""Later than every clock."""
 
 ReplyHandler = Callable[[Disk, Reply], None]
 
@@ -75,6 +79,8 @@ class Coordinator:
         """When a linearizable read last wanted a lease; claims ask for one only then."""
         self.heard: dict[Disk, int] = dict.fromkeys(config.members, ctx.now_us)
         self._heard_until_us = -(10**15)
+        self._leased_until_us = -(10**15)
+        self._leased_grants = -1
         self._knows: set[Disk] = {ctx.disk}
         self._pending: dict[int, ReplyHandler] = {}
         self._reading: Reading | None = None
@@ -157,12 +163,36 @@ class Coordinator:
     def leased(self) -> bool:
         """R23: whether at ``ctx.now_us`` a joint quorum of leases covers this reign."""
         now, replica = self.ctx.now_us, self.ctx.replica
-        votes = {self.ctx.disk}
+        if now < self._leased_until_us and replica.grants == self._leased_grants:
+            return True  # By the same grants as when it was worked out, none of which has lapsed.
+        votes, until_us = {self.ctx.disk}, NEVER_US
         for disk in self.config.members:
             pair = replica.pairs.get(disk)
             if pair is not None and pair.grants(self.part.number, self.gen, self.epoch, now):
                 votes.add(disk)
-        return self.config.quorum(votes)
+                until_us = min(until_us, pair.granted_until_us)
+        leased = self.config.quorum(votes)
+        self._leased_grants, self._leased_until_us = replica.grants, until_us if leased else 0
+        return leased
+
+    def read_now(self, key: bytes) -> Result | None:
+        """What a linearizable read finds, where nothing is to be waited for; else None.
+
+        For where the reign ``confirms``. As ``Keys`` answers, without a queue and its state.
+        """
+        state, cell = self.keys.state(key), None
+        if state is not None:
+            if not state.fresh:
+                return None
+            cell = state.cell
+        else:
+            if not self.levelling.is_settled(key):
+                return None
+            try:
+                cell = self.ctx.store.get(self.part.number, key)
+            except CorruptCellError:
+                return None
+        return None if registers.is_expired(cell, self.ctx.wall_ms) else registers.read(cell)
 
     def serve(self, attempt: Attempt, results: tuple[Result, ...]) -> None:
         """Answer what was read from a chosen cell: by lease, else after a Check quorum (R16)."""

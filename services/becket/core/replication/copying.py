@@ -127,7 +127,7 @@ class Copying:
         old = page.asked & self._c.config.old_set
         for key, shown in page.keys.items():
             version = self._chosen_version(old, shown) if is_touch else ZERO
-            if version == ZERO or self._c.keys.knows(key):
+            if version == ZERO or self._c.keys.state(key) is not None:
                 self._waiting.append(key)
             elif all(shown.get(disk) == version for disk in self._newcomers):
                 self._certified.add(key)
@@ -203,7 +203,7 @@ class Copying:
 
     def _own_cell(self, key: bytes, version: Version) -> Cell | None:
         """The cell that the page has shown; None where the key has moved on since."""
-        if self._c.keys.knows(key):
+        if self._c.keys.state(key) is not None:
             return None
         try:
             cell = self._ctx.store.get(self._c.part.number, key)

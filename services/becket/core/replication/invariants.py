@@ -66,10 +66,10 @@ def clock_runs_forward(before_us: int, now_us: int) -> None:
         raise InvariantError(9, f"the clock went from {before_us} back to {now_us}")
 
 
-def one_content(key: bytes, stored: Cell, arrived: Cell) -> None:
+def one_content(key: bytes, stored: Cell | None, arrived: Cell) -> None:
     """Invariant 4: one (key, version) never has two contents."""
     if stored != arrived:
-        raise InvariantError(4, f"{key!r} at {stored.ver} is both {stored} and {arrived}")
+        raise InvariantError(4, f"{key!r} at {arrived.ver} is both {stored} and {arrived}")
 
 
 def accept_is_of_epoch(key: bytes, cell: Cell, epoch: Epoch) -> None:

@@ -59,9 +59,9 @@ class Keys:
         state.queue.append(task)
         self._advance(state)
 
-    def knows(self, key: bytes) -> bool:
-        """Whether anything was asked of the key in this epoch, and is not forgotten yet."""
-        return key in self._states
+    def state(self, key: bytes) -> KeyState | None:
+        """What is known of a key that was asked for in this epoch, and is not forgotten yet."""
+        return self._states.get(key)
 
     @property
     def has_rounds(self) -> bool:

@@ -203,13 +203,37 @@ class Member:
         self._enter(clocks)
         found = {}
         for number in partitions:
-            seat = self.seats.get(number)
-            if seat is not None and seat.role is Role.COORDINATING:
-                assert seat.coordinator is not None
-                if seat.coordinator.confirms():
-                    found[number] = seat.coordinator.stamp
+            coordinator = self._confirming(number)
+            if coordinator is not None:
+                found[number] = coordinator.stamp
         self._leave()
         return found
+
+    def read_now(
+        self, clocks: tuple[int, int], places: Sequence[tuple[int, bytes]]
+    ) -> list[Result | None]:
+        """Linearizable reads of (partition, key), where a lease answers them at once (R16, R23).
+
+        None where it does not: such a read has done nothing, and goes by ``submit``.
+        """
+        self._enter(clocks)
+        confirming: dict[int, Coordinator | None] = {}
+        found: list[Result | None] = []
+        for number, key in places:
+            if number in confirming:
+                coordinator = confirming[number]
+            else:
+                coordinator = confirming[number] = self._confirming(number)
+            found.append(coordinator.read_now(key) if coordinator is not None else None)
+        self._leave()
+        return found
+
+    def _confirming(self, number: int) -> Coordinator | None:
+        seat = self.seats.get(number)
+        if seat is None or seat.role is not Role.COORDINATING:
+            return None
+        coordinator = seat.coordinator
+        return coordinator if coordinator is not None and coordinator.confirms() else None
 
     # Relaxed reads
 

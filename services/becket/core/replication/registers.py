@@ -88,13 +88,14 @@ def tombstone_for_absent(ver: Version, known_floor: Version) -> Cell:
 
 def fold(base: Cell | None, attempts: Sequence[Attempt], reign: Reign, settings: Settings) -> Fold:
     """Execute ``attempts`` in order on the fresh cell ``base`` (None = ABSENT)."""
-    cell, seq = base, reign.seq
+    cell, seq, begun = base, reign.seq, reign.seq
     decisions: list[Decision] = []
     for attempt in attempts:
         if attempt.stamp.epoch > reign.epoch:
-            return Fold(None, reign.seq, [], deposed=True)
-        running = reign._replace(seq=seq)
-        decision, changed, seq = _execute(cell, attempt, running, settings)
+            return Fold(None, begun, [], deposed=True)
+        if seq != reign.seq:
+            reign = Reign(reign.epoch, seq, reign.known_floor, reign.wall_ms)
+        decision, changed, seq = _execute(cell, attempt, reign, settings)
         written = cell is not base
         if changed is not None:
             cell = changed
@@ -154,11 +155,12 @@ def _run(
     if cell is None:
         cell = tombstone_for_absent(ver, reign.known_floor)
     record = Record(attempt.session, attempt.number, tuple(results), ver, reign.wall_ms)
-    cell = _with_record(cell._replace(ver=ver), record, settings)
+    cell = _with_record(cell, record, settings)
     return Decision(attempt, Verb.WRITTEN, tuple(results), Reason.NONE), cell, seq
 
 
 def _with_record(cell: Cell, record: Record, settings: Settings) -> Cell:
+    """The cell at the version of its newest record."""
     records = [kept for kept in cell.records if kept.session != record.session]
     records.append(record)
     rec_floor = cell.rec_floor
@@ -170,7 +172,8 @@ def _with_record(cell: Cell, record: Record, settings: Settings) -> Cell:
         ):
             dropped = records.pop(0)
             rec_floor = max(rec_floor, dropped.executed_at)  # R31
-    return cell._replace(records=tuple(records), rec_floor=rec_floor)
+    kept = tuple(records)
+    return Cell(record.executed_at, cell.mod, cell.value, cell.expire_ms, kept, rec_floor)
 
 
 def _apply(

@@ -96,6 +96,8 @@ class Replica:
         """Goes up whenever a config, a promise or a release changes: caches are keyed by it."""
         self.configs = 0
         """Goes up whenever a config changes, which is seldom."""
+        self.grants = 0
+        """Goes up whenever a peer says what it grants: what was worked out from it is void."""
         self.now_us = 0
         self.quarantine_until_us = 0
         self._settings = settings
@@ -310,7 +312,7 @@ class Replica:
         if cell.ver <= part.record.floor:
             return Status.FLOOR
         try:
-            stored = self._store.get(part.number, key)
+            stored = self._store.head(part.number, key)
         except CorruptCellError:
             if repair != self._corruption(part, key):
                 return Status.CORRUPT
@@ -321,7 +323,7 @@ class Replica:
                 del part.corrupt[key]
                 self._store.reweigh(part.number, bucket_of(key, self._settings.buckets))
         elif cell.ver == stored.ver:
-            invariants.one_content(key, stored, cell)
+            invariants.one_content(key, self._store.get(part.number, key), cell)
         return Status.OK
 
     def _read_key(self, part: Part, message: ReadKey) -> Reply:

@@ -82,6 +82,12 @@ class CellReader(Protocol):
     def get(self, partition: int, key: bytes) -> Cell | None:
         """The cell, None when ABSENT; raises CorruptCellError."""
 
+    def head(self, partition: int, key: bytes) -> Cell | Head | None:
+        """The head of the cell, or the cell where that is at hand; None when ABSENT.
+
+        Raises CorruptCellError.
+        """
+
     def page(
         self, partition: int, after: bytes | None, limit: int
     ) -> list[tuple[bytes, Head | None]]:
@@ -131,8 +137,24 @@ class Store:
         try:
             return self._reader.get(partition, key)
         except CorruptCellError:
-            self._corrupt.setdefault(partition, set()).add(bucket_of(key, self._buckets))
+            self._note_corrupt(partition, key)
             raise
+
+    def head(self, partition: int, key: bytes) -> Cell | Head | None:
+        """The head of the cell, None when ABSENT; raises CorruptCellError."""
+        found = (partition, key)
+        if found in self._written:
+            return self._written[found]
+        if partition in self._cleared:
+            return None
+        try:
+            return self._reader.head(partition, key)
+        except CorruptCellError:
+            self._note_corrupt(partition, key)
+            raise
+
+    def _note_corrupt(self, partition: int, key: bytes) -> None:
+        self._corrupt.setdefault(partition, set()).add(bucket_of(key, self._buckets))
 
     def scrub(self, partition: int, after: bytes | None, limit: int) -> bytes | None:
         """Read a page for damage, which from now on shows in its bucket's digest (R8).
@@ -145,14 +167,14 @@ class Store:
             return None
         for key, head in page:
             if head is None:
-                self._corrupt.setdefault(partition, set()).add(bucket_of(key, self._buckets))
+                self._note_corrupt(partition, key)
         return page[-1][0] if len(page) == limit else None
 
     def put_record(self, partition: int, record: PartitionRecord) -> None:
         """Store the partition's durable state."""
         self._writes.append(PutRecord(partition, record))
 
-    def put(self, partition: int, key: bytes, cell: Cell, before: Cell | None) -> None:
+    def put(self, partition: int, key: bytes, cell: Cell, before: Cell | Head | None) -> None:
         """Store ``cell`` in place of ``before``, the readable cell that is there now."""
         self._written[partition, key] = cell
         self._writes.append(PutCell(partition, key, cell))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from hypothesis import given
+from hypothesis import strategies as st
 
 from becket.adapters.rpc.errors import from_status
 from becket.adapters.rpc.operations import (
@@ -13,7 +15,7 @@ from becket.adapters.rpc.operations import (
     Request,
     parse,
     parse_batch,
-    result_to_proto,
+    result_to_bytes,
 )
 from becket.adapters.rpc.rings import version_to_bytes
 from becket.api.v1 import key_value_pb2 as kv
@@ -75,9 +77,13 @@ def test_bad_input_names_its_field(request_: Request, field: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         parse(request_, LIMITS)
     assert caught.value.field == field
+    operation = kv.Operation()
+    kind = type(request_).__name__.removesuffix("Request").lower()
+    getattr(operation, kind).CopyFrom(request_)
+    good = kv.Operation(get=kv.GetRequest(key=b"k"))
     with pytest.raises(InvalidInputError) as caught:
-        parse(request_, LIMITS, "operations[3].put")
-    assert caught.value.field == f"operations[3].put.{field}"
+        parse_batch([good, operation], LIMITS)
+    assert caught.value.field == f"operations[1].{kind}.{field}"
 
 
 def test_a_put_with_everything() -> None:
@@ -162,12 +168,38 @@ def test_a_batch_is_refused_as_a_whole() -> None:
     ],
 )
 def test_results(operation: Operation, result: Result, told: kv.Result) -> None:
-    assert result_to_proto(b"k", operation, result) == told
+    assert answered(operation, result) == told
+
+
+def answered(operation: Operation, result: Result) -> kv.Result:
+    return kv.Result.FromString(result_to_bytes(b"k", operation, result))
+
+
+@given(
+    st.binary(min_size=1, max_size=300),
+    st.binary(max_size=40_000),
+    st.integers(1, 2**64 - 1),
+    st.sampled_from([0, 1, 1_700_000_000_123]),
+)
+def test_what_is_put_together_by_hand_is_what_protobuf_writes(
+    key: bytes, value: bytes, number: int, expire_ms: int
+) -> None:
+    version = Version(Epoch(number, "disk", number), number)
+    data = version_to_bytes(version)
+    entry = kv.Entry(key=key, value=value, version=data)
+    if expire_ms:
+        entry.expire_time.FromMilliseconds(expire_ms)
+    read = Result(Verdict.DONE, version, value, expire_ms)
+    whole = kv.Result(get=kv.GetResponse(entry=entry))
+    assert result_to_bytes(key, Operation(Kind.GET), read) == whole.SerializeToString()
+    written = kv.Result(put=kv.PutResponse(version=data))
+    done = Result(Verdict.DONE, version)
+    assert result_to_bytes(key, PUT, done) == written.SerializeToString()
 
 
 def test_expiry_is_told_to_the_millisecond() -> None:
     result = Result(Verdict.DONE, V, b"v", 1_700_000_000_123)
-    entry = result_to_proto(b"k", Operation(Kind.GET), result).get.entry
+    entry = answered(Operation(Kind.GET), result).get.entry
     assert entry.expire_time.ToMilliseconds() == 1_700_000_000_123
 
 
@@ -181,7 +213,7 @@ def test_expiry_is_told_to_the_millisecond() -> None:
     ],
 )
 def test_verdicts_that_are_errors(result: Result, kind: type[BecketError]) -> None:
-    error = from_status(result_to_proto(b"k", PUT, result).status)
+    error = from_status(answered(PUT, result).status)
     assert type(error) is kind
     if isinstance(error, ConditionFailedError):
         assert bool(error.version) is (result.version is not None)
@@ -189,4 +221,4 @@ def test_verdicts_that_are_errors(result: Result, kind: type[BecketError]) -> No
 
 def test_a_put_without_a_version_is_a_bug() -> None:
     with pytest.raises(BugError):
-        result_to_proto(b"k", PUT, Result(Verdict.DONE))
+        result_to_bytes(b"k", PUT, Result(Verdict.DONE))

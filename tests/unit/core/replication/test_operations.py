@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from becket.core.replication.cells import Kind, Operation, Outcome, Reason, Verdict
+from becket.core.replication.cells import Kind, Operation, Outcome, Reason, Result, Verdict
 from becket.core.replication.messages import Accept, Check, Claim, ClaimReply, ReadKey
+from becket.core.replication.roles import Role
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
 from tests.unit.core.replication.stage import DELETE, GET, Stage, if_version, increment, put
 
@@ -108,6 +109,104 @@ def test_r23_leases_confirm_partitions_at_once_and_are_wished_for_where_they_do_
     assert member.confirm(stage.clocks(), [0]) == {}
     other = next(n for n in "abc" if n != name)
     assert stage.members[other].confirm(stage.clocks(), [7]) == {}
+
+
+def read_now(stage: Stage, name: str, *keys: bytes) -> list[Result | None]:
+    found = stage.members[name].read_now(stage.clocks(), [(0, key) for key in keys])
+    stage._take(name)
+    stage.settle()
+    return found
+
+
+def leased(stage: Stage) -> str:
+    """Who coordinates, with a value and with leases."""
+    name = stage.coordinator()
+    stage.ask(name, put("v"))
+    stage.ask(name, GET)
+    stage.wait(200)
+    return name
+
+
+def test_r23_a_lease_answers_reads_at_once_and_wishes_for_one_where_there_is_none() -> None:
+    stage = Stage()
+    name = stage.coordinator()
+    stage.ask(name, put("v"))
+    stage.wait(1000)
+    assert read_now(stage, name, b"k") == [None]
+    stage.wait(200)
+    [found, absent] = read_now(stage, name, b"k", b"never")
+    assert found is not None
+    assert absent is not None
+    assert (found.value, absent.verdict) == (b"v", Verdict.ABSENT)
+    other = next(n for n in "abc" if n != name)
+    assert read_now(stage, other, b"k") == [None]
+    assert stage.members[name].read_now(stage.clocks(), [(7, b"k")]) == [None]
+
+
+def test_r16_what_is_read_at_once_is_chosen_though_a_write_is_in_flight() -> None:
+    stage = Stage()
+    name = leased(stage)
+    stage.hold = lambda _s, _t, message: isinstance(message, Accept)
+    stage.send(name, put("new"))
+    [found] = read_now(stage, name, b"k")
+    assert found is not None
+    assert found.value == b"v"
+
+
+def test_r15_a_key_whose_write_was_given_up_is_not_read_at_once() -> None:
+    stage = Stage(round_us=300_000)
+    name = leased(stage)
+    stage.hold = lambda _s, _t, message: isinstance(message, Accept | ReadKey)
+    number = stage.send(name, put("new"))
+    stage.wait(400)
+    assert stage.answers[number].outcome is Outcome.UNKNOWN
+    assert stage.members[name].seats[0].role is Role.COORDINATING
+    assert read_now(stage, name, b"k") == [None]
+
+
+def test_r33_an_expired_value_is_not_read_at_once() -> None:
+    stage = Stage()
+    name = stage.coordinator()
+    stage.ask(name, Operation(Kind.PUT, b"v", ttl_ms=300))
+    stage.ask(name, GET)
+    stage.wait(200)
+    assert read_now(stage, name, b"k") != [None]
+    stage.wait(200)
+    assert read_now(stage, name, b"k") == [None]
+
+
+def test_r23_what_was_worked_out_of_leases_ends_with_them() -> None:
+    stage = Stage()
+    name = leased(stage)
+    coordinator = stage.members[name].seats[0].coordinator
+    assert coordinator is not None
+    assert coordinator.leased()
+    peers = [pair for pair in stage.members[name].replica.pairs.values() if pair.granted]
+    until_us = max(pair.granted_until_us for pair in peers)
+    stage.cut(name)
+    while stage.now_us < until_us:
+        stage.members[name].tick(stage.clocks())
+        stage._take(name)
+        votes = [pair for pair in peers if stage.now_us < pair.granted_until_us]
+        assert coordinator.leased() == bool(votes)
+        stage.now_us += 1000
+    stage.members[name].tick(stage.clocks())
+    assert not coordinator.leased()
+
+
+def test_r3_a_grant_that_leaves_the_partition_out_is_heeded_at_once() -> None:
+    stage = Stage()
+    name = leased(stage)
+    coordinator = stage.members[name].seats[0].coordinator
+    assert coordinator is not None
+    stage.hold = lambda _s, to, message: to == name and isinstance(message, ClaimReply)
+    stage.wait(150)
+    assert coordinator.leased()
+    assert stage.held
+    for sender, to, message in stage.held:
+        assert isinstance(message, ClaimReply)
+        stage.deliver((sender, to, message._replace(except_=(0,))))
+    assert not coordinator.leased()
 
 
 def test_r23_after_the_lease_a_cut_off_coordinator_answers_nothing() -> None:

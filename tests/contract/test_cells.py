@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from becket.adapters.engines.cells import EngineCells, RecentCells
+from becket.adapters.engines.cells import MOST_CELLS, MOST_SHOWN_BYTES, EngineCells, RecentCells
 from becket.adapters.engines.memory import MemoryEngine
 from becket.adapters.engines.rocks import RocksEngine
-from becket.core.replication.cells import Cell
+from becket.core.replication.cells import NOTHING, Cell
 from becket.core.replication.store import (
     ClearCells,
     CorruptCellError,
@@ -74,11 +74,18 @@ def test_an_engine_shows_what_the_simulated_disk_shows(
     for step in steps:
         cells.apply(step)
         disk.apply(step)
+        # What was found before the next step must not be found after it.
+        for partition in (0, 1, 255, 256):
+            for key in (b"k", b"k\xff"):
+                assert cells.shown(partition, key) == disk.shown(partition, key)
     assert cells.recovered().records == disk.recovered().records
     digests = {p: buckets for p, buckets in disk.recovered().digests.items() if buckets}
     assert cells.recovered().digests == digests
     for partition in (0, 1, 255, 256, 7):
         for key in (b"k", b"k\x00", b"missing"):
+            assert cells.shown(partition, key) == disk.shown(partition, key)
+            head = cells.head(partition, key)
+            assert (head.head if isinstance(head, Cell) else head) == disk.head(partition, key)
             assert cells.get(partition, key) == disk.get(partition, key)
         for after in (None, b"k", b"k\x00", b"zz"):
             for limit in (1, 2, 100):
@@ -94,8 +101,9 @@ def test_r8_a_damaged_cell_is_corrupt_and_never_absent() -> None:
     (stored, raw), _ = engine.scan(b"k", b"l", 10)
     engine.apply([Put(stored, raw[:-1] + b"w")])
     cells = EngineCells(engine)  # another process: what this one has written it remembers
-    with pytest.raises(CorruptCellError):
-        cells.get(0, b"k")
+    for read in (cells.get, cells.head, cells.shown):
+        with pytest.raises(CorruptCellError):
+            read(0, b"k")
     assert cells.page(0, None, 10) == [(b"k", None), (b"l", whole.head)]
 
 
@@ -144,6 +152,20 @@ def test_what_the_disk_has_lost_is_not_remembered(tmp_path: Path) -> None:
     ((raw_key, raw),) = engine.scan(b"k", b"l", 10)
     engine.apply([Put(raw_key, raw[:-1] + bytes((raw[-1] ^ 1,)))])
     assert cells.get(7, b"k") == cell_of(b"v")
+    assert cells.shown(7, b"k") == cell_of(b"v").shown
     assert cells.page(7, None, 10) == [(b"k", None)]
-    with pytest.raises(CorruptCellError):
-        cells.get(7, b"k")
+    for read in (cells.get, cells.shown):
+        with pytest.raises(CorruptCellError):
+            read(7, b"k")
+
+
+def test_what_gets_find_is_remembered_within_bounds() -> None:
+    engine = MemoryEngine()
+    cells = EngineCells(engine)
+    cells.apply([PutCell(0, b"large", cell_of(b"v" * (MOST_SHOWN_BYTES + 1)))])
+    cells = EngineCells(engine)
+    for number in range(MOST_CELLS + 10):
+        assert cells.shown(0, b"%d" % number) is NOTHING
+    assert cells.shown(0, b"large").value is not None
+    assert len(cells._shown) <= MOST_CELLS
+    assert (0, b"large") not in cells._shown

@@ -15,7 +15,9 @@ from becket.core.replication.cells import Cell, Record, Result, Verdict
 from becket.core.replication.encoding import (
     FORMAT,
     decode_cell,
+    decode_head,
     decode_partition,
+    decode_shown,
     encode_cell,
     encode_partition,
 )
@@ -43,7 +45,10 @@ PARTITIONS = st.builds(
 
 @given(CELLS)
 def test_a_cell_reads_back(cell: Cell) -> None:
-    assert decode_cell(encode_cell(cell)) == cell
+    encoded = encode_cell(cell)
+    assert decode_cell(encoded) == cell
+    assert decode_head(encoded) == cell.head
+    assert decode_shown(encoded) == cell.shown
 
 
 @given(PARTITIONS)
@@ -64,21 +69,24 @@ def test_r8_one_flipped_bit_is_noticed(cell: Cell, data: st.DataObject) -> None:
     encoded = bytearray(encode_cell(cell))
     bit = data.draw(st.integers(0, len(encoded) * 8 - 1))
     encoded[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(EncodingError):
-        decode_cell(bytes(encoded))
+    for decode in (decode_cell, decode_head, decode_shown):
+        with pytest.raises(EncodingError):
+            decode(bytes(encoded))
 
 
 @given(CELLS, st.data())
 def test_a_cell_cut_short_is_noticed(cell: Cell, data: st.DataObject) -> None:
     encoded = encode_cell(cell)
-    with pytest.raises(EncodingError):
-        decode_cell(encoded[: data.draw(st.integers(0, len(encoded) - 1))])
+    short = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
+    for decode in (decode_cell, decode_head, decode_shown):
+        with pytest.raises(EncodingError):
+            decode(short)
 
 
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_read_or_raise_encoding_error(body: bytes, sealed: bool) -> None:
     data = struct.pack("<BI", FORMAT, zlib.crc32(body)) + body if sealed else body
-    for decode in (decode_cell, decode_partition):
+    for decode in (decode_cell, decode_head, decode_shown, decode_partition):
         with contextlib.suppress(EncodingError):
             decode(data)
 

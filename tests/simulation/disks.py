@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from becket.core.replication.cells import Cell, Head
+from becket.core.replication.cells import NOTHING, Cell, Head, Result
 from becket.core.replication.store import (
     ClearCells,
     CorruptCellError,
@@ -123,6 +123,11 @@ class SimulatedDisk:
         """The head of the cell; raises CorruptCellError."""
         cell = self.get(partition, key)
         return cell.head if cell is not None else None
+
+    def shown(self, partition: int, key: bytes) -> Result:
+        """What a get of the cell finds; raises CorruptCellError."""
+        cell = self.get(partition, key)
+        return NOTHING if cell is None else cell.shown
 
     def page(
         self, partition: int, after: bytes | None, limit: int

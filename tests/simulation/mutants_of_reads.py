@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.simulation.mutation import Mutant, core, shell
 
 _CHECKED = "if self.config.quorum(reading.acks):"
-_LEASED = "return self.config.quorum(votes)"
+_LEASED = "leased = self.config.quorum(votes)"
 _SERVE = "if self.leased():\n            self.stands()"
 _DRAIN = "        self.consider_drained(seat)\n\n    def consider_drained"
 _RELEASE_FIRST = (
@@ -185,7 +185,43 @@ READS = (
                 "own = self._ctx.store.get(self._c.part.number, state.key)\n"
                 "            result = registers.read(own)",
             ),
+            core(
+                "coordinator",
+                "found = registers.read(state.cell)",
+                "found = registers.read(self.ctx.store.get(self.part.number, key))",
+            ),
         ),
+    ),
+    Mutant(
+        "read-unfresh",
+        "R15",
+        "a read that is answered at once takes what is known of a key that must be touched again",
+        (
+            core(
+                "coordinator",
+                "if not state.fresh:\n                return None\n            found",
+                "found",
+            ),
+        ),
+    ),
+    Mutant(
+        "read-untouched",
+        "R13",
+        "a read that is answered at once takes this member's cell of a key that was never touched",
+        (
+            core(
+                "coordinator",
+                "if not self.levelling.is_settled(key):\n                return None",
+                "pass",
+            ),
+        ),
+        schedule="untouched_in_a_lease",
+    ),
+    Mutant(
+        "lease-outlived",
+        "R23",
+        "leases that hold once are taken to hold until a peer says something else",
+        (core("coordinator", "now < self._leased_until_us and replica", "replica"),),
     ),
     Mutant(
         "follower-read",
@@ -231,9 +267,9 @@ Client._read_relaxed = _read_from_two
         "clients are shown ver instead of mod, and compare it",
         (
             core(
-                "registers",
-                "return Result(Verdict.DONE, cell.mod, cell.value, cell.expire_ms)",
-                "return Result(Verdict.DONE, cell.ver, cell.value, cell.expire_ms)",
+                "cells",
+                "return Result(Verdict.DONE, self.mod, self.value, self.expire_ms)",
+                "return Result(Verdict.DONE, self.ver, self.value, self.expire_ms)",
             ),
             core(
                 "registers", "cell.mod == operation.if_version", "cell.ver == operation.if_version"

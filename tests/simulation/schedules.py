@@ -26,6 +26,7 @@ SCHEDULES: dict[str, Callable[[], Stage]] = {
         leases.everybody_restarts,
         leases.clocks_apart,
         leases.slow_reply,
+        leases.untouched_in_a_lease,
         leases.deposed_out_of_earshot,
         leases.adopted_in_a_lease,
         keys.slept_through_removal,

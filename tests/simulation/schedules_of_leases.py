@@ -6,7 +6,15 @@ Each takes no arguments, leads a stage, and returns it to be judged. The core as
 from __future__ import annotations
 
 from becket.core.replication.cells import Kind, Operation
-from becket.core.replication.messages import ClaimReply
+from becket.core.replication.messages import (
+    Accept,
+    ClaimReply,
+    Compare,
+    CopyIn,
+    ListKeys,
+    Prepare,
+    WouldPromise,
+)
 from tests.simulation.stage import Stage, quick
 from tests.simulation.world import MS
 
@@ -81,6 +89,26 @@ def adopted_in_a_lease() -> Stage:
     stage.begin(("m1", "m2", "m3"), ("m1", "m2", "m3"))
     stage.run(80)
     _taken_over(stage, OTHERS)
+    return stage
+
+
+def untouched_in_a_lease() -> Stage:
+    """A coordinator that lacks a chosen write has leases, and has not touched the key."""
+    stage = Stage(3, settings=PROMPT)
+    stage.until_reign("m0")
+    stage.put("writer", "k", "before", "m0").until_over()
+    stage.run(100)
+    stage.hold(stage.everybody(), ["m2"], Accept, CopyIn)
+    stage.hold(stage.everybody(), stage.everybody(), Compare, ListKeys)
+    stage.put("writer", "k", "after", "m0").until_over()
+    stage.hold(["m1"], stage.everybody(), WouldPromise, Prepare)
+    stage.process("m0").crash()
+    stage.suspect("m0", OTHERS)
+    stage.until(lambda: stage.coordinators() == ["m2"], 4000)
+    for _ in range(4):
+        stage.get("reader", "other", "m2").until_over()
+        stage.run(60)
+    stage.get("reader", "k", "m2").until_over()
     return stage
 
 

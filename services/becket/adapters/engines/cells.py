@@ -15,11 +15,12 @@ from typing import TypeVar
 from becket.adapters.cell_bytes import CELL_BYTES
 from becket.adapters.engines.damage import Damage
 from becket.core.errors import EncodingError
-from becket.core.replication.cells import Cell, Head
+from becket.core.replication.cells import NOTHING, Cell, Head, Result
 from becket.core.replication.encoding import (
     decode_cell,
     decode_head,
     decode_partition,
+    decode_shown,
     encode_partition,
 )
 from becket.core.replication.store import (
@@ -47,6 +48,8 @@ Decoded = TypeVar("Decoded")
 
 MOST_CELLS = 4096
 MOST_VALUE_BYTES = 8 << 20
+MOST_SHOWN_BYTES = 1 << 10
+"""A longer value is not remembered for gets."""
 
 
 class EngineCells:
@@ -55,6 +58,8 @@ class EngineCells:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._recent = RecentCells()
+        self._shown: dict[tuple[int, bytes], Result] = {}
+        """What gets have found lately. Cheaper than whole cells, which only writes need."""
         self.damage = Damage()
         """What was found on the disk that does not read."""
 
@@ -114,6 +119,23 @@ class EngineCells:
         recent = self._recent.get(partition, key)
         return recent if recent is not None else self._get(partition, key, decode_head)
 
+    def shown(self, partition: int, key: bytes) -> Result:
+        """What a get of the cell finds; raises CorruptCellError."""
+        at = (partition, key)
+        found = self._shown.get(at)
+        if found is not None:
+            return found
+        recent = self._recent.get(partition, key)
+        if recent is not None:
+            found = recent.shown
+        else:
+            found = self._get(partition, key, decode_shown) or NOTHING
+        if len(found.value or b"") <= MOST_SHOWN_BYTES:
+            if len(self._shown) >= MOST_CELLS:
+                self._shown.clear()
+            self._shown[at] = found
+        return found
+
     def _get(
         self, partition: int, key: bytes, decode: Callable[[bytes], Decoded]
     ) -> Decoded | None:
@@ -168,6 +190,7 @@ class EngineCells:
         except EncodingError:
             # What the disk has lost is lost, though it may still be remembered.
             self._recent.drop(partition, key)
+            self._shown.pop((partition, key), None)
             self.damage.note(partition, key)
             return None
 
@@ -176,13 +199,14 @@ class EngineCells:
     def apply(self, writes: Iterable[Write]) -> None:
         """Apply one step's writes as one transaction, without sync."""
         batch: list[Change] = []
-        recent, damage = self._recent, self.damage
+        recent, shown, damage = self._recent, self._shown, self.damage
         for write in writes:
             # The two that every put of a client makes come first, without a list for each.
             if isinstance(write, PutCell):
                 partition, name, cell = write
                 batch.append(Put(_cells(partition) + name, CELL_BYTES.encode(cell)))
                 recent.put(partition, name, cell)
+                shown.pop((partition, name), None)
                 damage.note_written(partition, name)
                 continue
             if isinstance(write, PutDigest):
@@ -191,9 +215,11 @@ class EngineCells:
             batch += _changes(write)
             if isinstance(write, DeleteCell):
                 recent.drop(write.partition, write.key)
+                shown.pop((write.partition, write.key), None)
                 damage.note_written(write.partition, write.key)
             elif isinstance(write, ClearCells):
                 recent.clear()
+                shown.clear()
                 damage.note_cleared(write.partition)
         self._engine.apply(batch)
 

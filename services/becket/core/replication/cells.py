@@ -60,6 +60,10 @@ class Result(NamedTuple):
     expire_ms: int = 0
 
 
+NOTHING = Result(Verdict.ABSENT)
+"""The answer of a get where there is no value."""
+
+
 class Record(NamedTuple):
     """That a session's write was executed, and with which results (R27).
 
@@ -97,6 +101,13 @@ class Cell(NamedTuple):
     def head(self) -> Head:
         """What background work needs of it."""
         return Head(self.ver, self.is_tombstone, self.expire_ms, self.rec_floor)
+
+    @property
+    def shown(self) -> Result:
+        """The answer of a get; a clock hides nothing (R33)."""
+        if self.value is None:
+            return NOTHING
+        return Result(Verdict.DONE, self.mod, self.value, self.expire_ms)
 
     def rewritten(self, ver: Version) -> Cell:
         """The same content at a higher version (R13, R18, R21); ``mod`` stays."""

@@ -180,19 +180,19 @@ class Coordinator:
 
         For where the reign ``confirms``. As ``Keys`` answers, without a queue and its state.
         """
-        state, cell = self.keys.state(key), None
+        state = self.keys.state(key)
         if state is not None:
             if not state.fresh:
                 return None
-            cell = state.cell
+            found = registers.read(state.cell)
         else:
             if not self.levelling.is_settled(key):
                 return None
             try:
-                cell = self.ctx.store.get(self.part.number, key)
+                found = self.ctx.store.shown(self.part.number, key)
             except CorruptCellError:
                 return None
-        return None if registers.is_expired(cell, self.ctx.wall_ms) else registers.read(cell)
+        return None if 0 < found.expire_ms <= self.ctx.wall_ms else found
 
     def serve(self, attempt: Attempt, results: tuple[Result, ...]) -> None:
         """Answer what was read from a chosen cell: by lease, else after a Check quorum (R16)."""

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from becket.core.errors import EncodingError
-from becket.core.replication.cells import Cell, Head, Record, Result, Verdict
+from becket.core.replication.cells import NOTHING, Cell, Head, Record, Result, Verdict
 from becket.core.replication.store import PartitionRecord
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
 from becket.core.ring.config import Config
@@ -75,6 +75,14 @@ def decode_head(data: bytes) -> Head:
     return _decoded(data, _read_head)
 
 
+def decode_shown(data: bytes) -> Result:
+    """What a get finds in the cell that ``encode_cell`` wrote: its records are passed over.
+
+    Raises EncodingError.
+    """
+    return _decoded(data, _read_shown)
+
+
 def _decoded(data: bytes, read: Callable[[bytes], Decoded]) -> Decoded:
     _check_seal(data, "cell")
     try:
@@ -121,6 +129,37 @@ def _read_cell(data: bytes) -> Cell:
     if at != len(data):
         raise ValueError(f"goes on after {at} bytes")
     return Cell(ver, mod, value, expire_ms, tuple(records), rec_floor)
+
+
+def _read_shown(data: bytes) -> Result:
+    (_, is_tombstone, expire_ms, _), mod, at = _read_beginning(data)
+    (count,) = _COUNT.unpack_from(data, at)
+    at += 2
+    for _ in range(count):
+        at = _after_record(data, at)
+    if at > len(data) or (is_tombstone and at != len(data)):
+        raise ValueError(f"goes on after {at} bytes")
+    return NOTHING if is_tombstone else Result(Verdict.DONE, mod, data[at:], expire_ms)
+
+
+def _after_record(data: bytes, at: int) -> int:
+    """Where the record that begins at ``at`` ends."""
+    (size,) = _COUNT.unpack_from(data, at)
+    at = _after_version(data, at + 2 + int(size) + 8)
+    _, count = _TIME_COUNT.unpack_from(data, at)
+    at += _TIME_COUNT.size
+    for _ in range(count):
+        flags, at = data[at + 1], at + 2
+        if flags & _HAS_VERSION:
+            at = _after_version(data, at)
+        if flags & _HAS_VALUE:
+            at += 4 + int(_SIZE.unpack_from(data, at)[0])
+        at += 8
+    return at
+
+
+def _after_version(data: bytes, at: int) -> int:
+    return at + _EPOCH.size + data[at + _EPOCH.size - 1] + 8
 
 
 def _read_version(data: bytes, at: int) -> tuple[Version, int]:

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from becket.core.replication.cells import (
+    NOTHING,
     Attempt,
     Cell,
     Head,
@@ -235,7 +236,5 @@ def _changed(
 
 
 def read(cell: Cell | None) -> Result:
-    """The answer of a get on this cell; a clock hides nothing (R33)."""
-    if cell is None or cell.value is None:
-        return Result(Verdict.ABSENT)
-    return Result(Verdict.DONE, cell.mod, cell.value, cell.expire_ms)
+    """The answer of a get on this cell, None where the key is ABSENT."""
+    return NOTHING if cell is None else cell.shown

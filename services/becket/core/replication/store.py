@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from becket.core.errors import BecketError
-from becket.core.replication.cells import Cell, Head
+from becket.core.replication.cells import NOTHING, Cell, Head, Result
 from becket.core.replication.digests import bucket_of, weigh
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
 from becket.core.ring.config import Config
@@ -88,6 +88,9 @@ class CellReader(Protocol):
         Raises CorruptCellError.
         """
 
+    def shown(self, partition: int, key: bytes) -> Result:
+        """What a get of the cell finds; raises CorruptCellError."""
+
     def page(
         self, partition: int, after: bytes | None, limit: int
     ) -> list[tuple[bytes, Head | None]]:
@@ -149,6 +152,17 @@ class Store:
             return None
         try:
             return self._reader.head(partition, key)
+        except CorruptCellError:
+            self._note_corrupt(partition, key)
+            raise
+
+    def shown(self, partition: int, key: bytes) -> Result:
+        """What a get of the cell finds; raises CorruptCellError."""
+        if self._written or self._cleared:
+            cell = self.get(partition, key)
+            return NOTHING if cell is None else cell.shown
+        try:
+            return self._reader.shown(partition, key)
         except CorruptCellError:
             self._note_corrupt(partition, key)
             raise

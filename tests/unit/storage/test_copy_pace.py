@@ -78,9 +78,9 @@ def test_what_restores_replicas_is_not_slowed_as_far() -> None:
 def test_it_becomes_faster_while_callers_feel_nothing() -> None:
     hand = amid(MOVING)
     first = keys_a_second(hand.wait(2, 5_000))
-    later = keys_a_second(hand.wait(2, 5_000))
+    later = keys_a_second(hand.wait(10, 5_000))
     assert 0 < first < later
-    assert hand.wait(80, 5_000)[-1] is None
+    assert hand.wait(300, 5_000)[-1] is None
 
 
 def test_what_others_felt_during_a_change_is_not_taken_for_steady() -> None:

@@ -5,12 +5,14 @@ is that of congestion control, Chiu and Jain 1989). Must not measure or read clo
 what members report, time is an argument.
 
 Theory of operation. The budget is a number of partitions whose change may be under way. While the
-foreground's p99 is within its limit, it rises by one each interval; when p99 passes the limit, it
-is halved, and not again before what the halving changed can be seen. A budget below one means: one
-at a time, and so long a pause from begin to begin that on average less than one begins in each
-interval. It never reaches 0, so a plan always ends. Without foreground there is nobody to disturb,
-and everything that the limits of plans allow may be under way, until members that run do not hear
-each other in time: that counts like a p99 over its limit, and the budget then rises step by step.
+foreground's p99 is within its limit, it rises by one, and not again before what that changed can
+be seen; when p99 passes the limit, it is halved, likewise. (Where it rose each second, forty
+partitions of many keys were under way before any was felt.) A budget below one means: one at a
+time, and so long a pause from begin to begin that on average less than one begins in each interval;
+it doubles each interval. It never reaches 0, so a plan always ends. Without foreground there is
+nobody to disturb, and everything that the limits of plans allow may be under way, until members
+that run do not hear each other in time: that counts like a p99 over its limit, and the budget then
+rises step by step.
 
 The limit is the one that was set, or it follows from how things were before: a factor over the p99
 that was steady while nothing moved, or, where p99 wandered further than that by itself, three
@@ -55,9 +57,10 @@ class ThrottleSettings:
     """How budgets move. Each field is checked on its own; see the head of this file."""
 
     interval_ms: int = 1000
-    """The budget rises by one each interval: what it does is seen late where few call."""
+    """A budget of less than one doubles each interval."""
     settle_ms: int = 4000
-    """After a halving the next one comes no sooner: what was slow before it is still reported."""
+    """A greater one rises by one each time; and after a halving the next one comes no sooner. What
+    either does is seen late where few call, and what was slow before is still reported."""
     first: int = 1
     """The budget at the beginning, with foreground: nobody knows yet what a change does to it."""
     least_percent: int = 20
@@ -159,21 +162,29 @@ class Throttle:
         if foreground is None and not self._is_wary:
             self.budget, self._is_alone = float(self._most), True
             return
-        settings = self._settings
         if self._is_alone:
             self._is_alone = False
             if foreground is not None:
                 self.budget = self._beginning(foreground)
-            self._raise_us = now_us + settings.interval_ms * 1000
+            self._raise_us = now_us + self._pause_ms * 1000
         is_felt = foreground is not None and foreground.p99_us > limit_us
         if is_strained or is_felt:
             if now_us >= self._halve_us:
                 self._halve(now_us, 0 if foreground is None else foreground.p99_us, limit_us)
-            self._raise_us = now_us + settings.interval_ms * 1000
+            self._raise_us = now_us + self._pause_ms * 1000
         elif now_us >= self._raise_us:
             more = self.budget + 1 if self.budget >= 1 else min(1.0, self.budget * 2)
             self.budget = min(float(self._most), more)
-            self._raise_us = now_us + settings.interval_ms * 1000
+            self._raise_us = now_us + self._pause_ms * 1000
+
+    @property
+    def _pause_ms(self) -> int:
+        settings = self._settings
+        return (
+            settings.interval_ms
+            if self.budget < 1
+            else max(settings.interval_ms, settings.settle_ms)
+        )
 
     def meet(self, foreground: Foreground | None) -> None:
         """Nothing moves now: what begins next begins small where somebody will feel it.

@@ -16,29 +16,31 @@ FAST, SLOW = Foreground(9_000, 1000), Foreground(10_001, 1000)
 TABLE = (
     # at (ms), what is felt, the budget after it
     (0, FAST, 4.0),
-    (499, FAST, 4.0),
-    (500, FAST, 5.0),
-    (900, FAST, 5.0),
-    (1000, FAST, 6.0),
-    (1100, SLOW, 3.0),
-    (1600, SLOW, 3.0),  # what the halving changed cannot be seen yet
-    (2000, FAST, 3.0),  # and after it was slow a whole interval has to pass
-    (2100, FAST, 4.0),
-    (2200, SLOW, 2.0),
-    (3200, SLOW, 1.0),
-    (4200, SLOW, 0.5),
-    (5200, SLOW, 0.25),
-    (6200, SLOW, 0.25),  # the least
-    (6700, FAST, 0.5),
-    (7200, FAST, 1.0),
-    (7700, FAST, 2.0),
-    (7750, None, 8.0),  # nobody calls: all that the limits allow
-    (7800, FAST, 4.0),  # somebody does: from the first budget on
-    (9999, FAST, 5.0),
-    (10499, FAST, 6.0),
-    (10999, FAST, 7.0),
-    (11499, FAST, 8.0),
-    (11999, FAST, 8.0),  # the most
+    (999, FAST, 4.0),  # what its beginning changed cannot be seen yet
+    (1000, FAST, 5.0),
+    (1900, FAST, 5.0),
+    (2000, FAST, 6.0),
+    (2100, SLOW, 3.0),
+    (2600, SLOW, 3.0),  # what the halving changed cannot be seen yet
+    (3500, FAST, 3.0),  # and after it was slow that time has to pass
+    (3600, FAST, 4.0),
+    (3700, SLOW, 2.0),
+    (4700, SLOW, 1.0),
+    (5700, SLOW, 0.5),
+    (6700, SLOW, 0.25),
+    (7700, SLOW, 0.25),  # the least
+    (8200, FAST, 0.5),  # below one it doubles each interval
+    (8700, FAST, 1.0),
+    (9200, FAST, 1.0),
+    (9700, FAST, 2.0),
+    (9750, None, 8.0),  # nobody calls: all that the limits allow
+    (9800, FAST, 4.0),  # somebody does: from the first budget on
+    (10799, FAST, 4.0),
+    (10800, FAST, 5.0),
+    (11800, FAST, 6.0),
+    (12800, FAST, 7.0),
+    (13800, FAST, 8.0),
+    (14800, FAST, 8.0),  # the most
 )
 
 
@@ -52,7 +54,7 @@ def test_the_budget_over_time() -> None:
     last = throttle.last_halving
     assert last is not None
     assert (last.p99_us, last.limit_us) == (SLOW.p99_us, LIMIT_US)
-    assert last.at_us == 5_200_000, "at the least it is halved no more"
+    assert last.at_us == 6_700_000, "at the least it is halved no more"
 
 
 STRAINED = (
@@ -61,17 +63,17 @@ STRAINED = (
     (100, None, True, 4.0),
     (600, None, True, 4.0),  # what the halving changed cannot be seen yet
     (1100, None, True, 2.0),
-    (1500, None, False, 2.0),
-    (1600, None, False, 3.0),  # nobody calls, but it was too much: step by step
-    (2100, FAST, False, 4.0),
-    (2200, FAST, True, 2.0),
-    (2700, None, False, 3.0),
-    (3200, None, False, 4.0),
-    (3700, None, False, 5.0),
-    (4200, None, False, 6.0),
-    (4700, None, False, 7.0),
-    (5200, None, False, 8.0),
-    (5300, None, True, 4.0),
+    (2000, None, False, 2.0),
+    (2100, None, False, 3.0),  # nobody calls, but it was too much: step by step
+    (3100, FAST, False, 4.0),
+    (3200, FAST, True, 2.0),
+    (4200, None, False, 3.0),
+    (5200, None, False, 4.0),
+    (6200, None, False, 5.0),
+    (7200, None, False, 6.0),
+    (8200, None, False, 7.0),
+    (9200, None, False, 8.0),
+    (9300, None, True, 4.0),
 )
 
 

@@ -77,9 +77,10 @@ def test_moves_give_way_and_missing_copies_less_so() -> None:
     assert pacer.view.limit_us == 12_000
     planning = planned()
     assert pacer.pace(at(1000, p99_ms=10), planning).moving == 2
-    assert pacer.pace(at(1100, p99_ms=10), planning).moving == 3
-    pace = pacer.pace(at(1100, p99_ms=10), planning)
-    for ms in range(1200, 5000, 100):
+    assert pacer.pace(at(1100, p99_ms=10), planning).moving == 2
+    assert pacer.pace(at(1200, p99_ms=10), planning).moving == 3
+    pace = pacer.pace(at(1200, p99_ms=10), planning)
+    for ms in range(1300, 5000, 100):
         pace = pacer.pace(at(ms, p99_ms=13), planning)
     assert pacer.view.moving == 0.2
     assert pace.restoring == 3

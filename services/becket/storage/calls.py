@@ -21,7 +21,6 @@ from becket.adapters.rpc.errors import to_status
 from becket.adapters.rpc.operations import ANY_AGE, GET, NOBODY, Caller, Parsed, result_to_bytes
 from becket.adapters.rpc.ring_view import RingView
 from becket.adapters.rpc.rings import stamp_to_proto
-from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import types_pb2
 from becket.core.errors import (
     AnswerFullError,
@@ -35,7 +34,7 @@ from becket.core.load.hot_keys import HotKeys
 from becket.core.replication.cells import Answer, Attempt, Kind, Operation, Outcome, Reason, Result
 from becket.core.replication.versions import ZERO, Version
 from becket.storage.latencies import Latencies
-from becket.storage.refusals import refused, wrong_member
+from becket.storage.refusals import failed, refused, wrong_member
 from becket.storage.shell import Shell
 
 GRACE_S = 0.5
@@ -315,6 +314,8 @@ class OpenBatch:
                 stamps[partition] = self._calls.stamp_of(partition)
             self._results[place] = self._result(place, result, 0)
             self.left -= 1
+        if self.left < len(self._parsed):
+            self._tell_soon()
 
     def _grouped(self) -> Iterable[tuple[int, bytes, _Group]]:
         """Attempts by key, in the order of the list; relaxed reads are answered on the way."""
@@ -350,7 +351,7 @@ class OpenBatch:
             return True
         if self._calls.coordinates(partition):
             return False
-        self._put(place, _failed(self._calls.refusal(partition, "")))
+        self._put(place, failed(self._calls.refusal(partition, "")))
         return True
 
     def _attempt(self, partition: int, key: bytes, group: _Group, deadline_us: int) -> Attempt:
@@ -388,9 +389,9 @@ class OpenBatch:
             for place, result in zip(group.places, answer.results, strict=True):
                 self._put(place, self._result(place, result, more))
             return
-        failed = _failed(self._status(partition, group, answer))
+        status = failed(self._status(partition, group, answer))
         for place in group.places:
-            self._put(place, failed)
+            self._put(place, status)
 
     def _status(self, partition: int, group: _Group, answer: Answer) -> status_pb2.Status:
         reason = answer.reason
@@ -423,12 +424,12 @@ class OpenBatch:
         if item.operation.kind is Kind.GET and result.value:
             if place and len(result.value) > self._room + more:
                 problem = "the answers before this one fill the message: ask for fewer"
-                return _failed(to_status(AnswerFullError(problem)))
+                return failed(to_status(AnswerFullError(problem)))
             self._room -= len(result.value)
         return result_to_bytes(item.key, item.operation, result)
 
     def _settle(self, place: int, error: BecketError) -> None:
-        self._put(place, _failed(to_status(error)))
+        self._put(place, failed(to_status(error)))
 
     def _put(self, place: int, result: bytes) -> None:
         if self._results[place] is None:
@@ -437,8 +438,13 @@ class OpenBatch:
             if not self.left:
                 if not self.done.done():
                     self.done.set_result(None)
-            elif self._telling is None and self.on_part is not None:
-                self._telling = self._loop.call_later(PART_S, self._tell_part)
+            else:
+                self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        """Something is done: let who wants parts have it, if the rest takes longer."""
+        if self.left and self._telling is None and self.on_part is not None:
+            self._telling = self._loop.call_later(PART_S, self._tell_part)
 
     def _note_stamp(self, partition: int, stamp: Version) -> None:
         if stamp > self._stamps.get(partition, ZERO):
@@ -485,16 +491,7 @@ class OpenBatch:
         return Outcomes(results, stamps, places)
 
     def _untold_stamps(self) -> list[types_pb2.Stamp]:
-        told = self.told_stamps
-        if told is None:
-            return [stamp_to_proto(p, stamp) for p, stamp in self._stamps.items()]
-        found = []
-        for partition, stamp in self._stamps.items():
-            if stamp > told.get(partition, ZERO):
-                told[partition] = stamp
-                found.append(stamp_to_proto(partition, stamp))
-        return found
-
-
-def _failed(status: status_pb2.Status) -> bytes:
-    return kv.Result(status=status).SerializeToString()
+        told = {} if self.told_stamps is None else self.told_stamps
+        found = [(p, stamp) for p, stamp in self._stamps.items() if stamp > told.get(p, ZERO)]
+        told.update(found)
+        return [stamp_to_proto(partition, stamp) for partition, stamp in found]

@@ -15,17 +15,17 @@ from becket.core.ring.members import MemberState
 from becket.core.ring.ring import Ring
 from becket.storage.latencies import Latencies
 
-KEYS = 4
+KEYS = 8
 """Keys a tick by which the pace rises."""
 
 GATHERED = 16
 """Keys that are taken up together where the pace is slow: a message and its sync cost both ends as
 much as some ten of its keys do, and callers wait for either."""
 
-MOST = 64
+MOST = 32
 """Times ``KEYS``, 6,400 a second: more than a member copies where nothing holds it up."""
 
-RESTORING = 4
+RESTORING = 2
 """Times ``KEYS`` at the least while replicas are restored, 400 a second: another loss would be
 worse than what callers feel."""
 

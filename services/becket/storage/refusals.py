@@ -11,6 +11,7 @@ from becket.adapters.rpc.errors import to_status
 from becket.adapters.rpc.ring_view import RingView
 from becket.adapters.rpc.rings import coordinator_to_proto
 from becket.api.v1 import errors_pb2, types_pb2
+from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import (
     BecketError,
     NotAppliedError,
@@ -70,3 +71,8 @@ def refused(reason: Reason) -> BecketError:
     if reason is Reason.UNCONFIRMED:
         return NotAppliedError("no quorum confirmed the read before its deadline")
     return NotAppliedError(f"refused: {reason.name.lower()}")
+
+
+def failed(status: status_pb2.Status) -> bytes:
+    """The result of an operation that ended so: a ``kv.Result`` as bytes."""
+    return kv.Result(status=status).SerializeToString()

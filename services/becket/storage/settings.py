@@ -36,7 +36,7 @@ REPLICATION = ReplicationSettings(
 )
 
 COPYING = ThrottleSettings(
-    # Four keys a tick here, not partitions: 100 a second at the least.
+    # Eight keys a tick here, not partitions: 200 a second at the least.
     least_percent=100,
     # Of one member, of which five may share what a client sends.
     least_operations=20,

@@ -158,6 +158,23 @@ async def test_reads_of_keys_that_the_batch_writes_keep_their_place() -> None:
     assert begun.left == 3
 
 
+async def test_what_is_read_at_once_does_not_wait_for_the_rest_of_its_batch() -> None:
+    shell, parts, told = LeasedShell(), [], asyncio.Event()
+
+    def on_part(part: Outcomes) -> None:
+        parts.append(part)
+        told.set()
+
+    made = calls(shell)
+    running = asyncio.create_task(made.execute(batch("-a", "+b"), 5, on_part=on_part))
+    async with asyncio.timeout(5):
+        await told.wait()
+    assert [part.places for part in parts] == [[0]]
+    shell.answer(b"b")
+    last = await running
+    assert last.places == [1]
+
+
 async def test_a_stamp_is_told_once_over_a_stream() -> None:
     shell, told = LeasedShell(), dict[int, Version]()
     made = calls(shell)

@@ -14,7 +14,7 @@ from becket.storage.latencies import Latencies
 from becket.storage.settings import COPYING
 
 TICK_US = 40_000
-LEAST = 100.0
+LEAST = 200.0
 """Keys a second."""
 STEADY = Ring(1, "c", 1, (Member("a", "a"), Member("b", "b")), (first_config(("a",)),))
 MOVING = replace(STEADY, configs=(STEADY.configs[0].begin(("b",)),))

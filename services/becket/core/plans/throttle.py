@@ -179,12 +179,8 @@ class Throttle:
 
     @property
     def _pause_ms(self) -> int:
-        settings = self._settings
-        return (
-            settings.interval_ms
-            if self.budget < 1
-            else max(settings.interval_ms, settings.settle_ms)
-        )
+        interval_ms, settle_ms = self._settings.interval_ms, self._settings.settle_ms
+        return interval_ms if self.budget < 1 else max(interval_ms, settle_ms)
 
     def meet(self, foreground: Foreground | None) -> None:
         """Nothing moves now: what begins next begins small where somebody will feel it.

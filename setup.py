@@ -34,7 +34,6 @@ MODULES = (
     "core/routes",
     "core/sessions",
     "core/suspicion",
-    "client/values",
     "storage/calls",
     "storage/commits",
     "storage/latencies",
@@ -43,7 +42,11 @@ MODULES = (
     "storage/shell",
 )
 INTERPRETED = ("adapters/dispatch/settings",)
-"""It goes through its own fields by ``vars``, which an instance of a compiled class has not."""
+"""It goes through its own fields by ``vars``, which an instance of a compiled class has not.
+
+For the like reason nothing is compiled that callers hold, as ``client/values``: pickle sets the
+fields of a frozen dataclass past its class, which a compiled one refuses.
+"""
 
 
 def hot() -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,18 @@ NAMES = ("storage-0", "storage-1", "storage-2")
 
 def addresses_of(cluster: Members) -> dict[str, str]:
     return {name: member.address for name, member in cluster.running.items()}
+
+
+def test_what_callers_hold_can_be_sent_to_another_process() -> None:
+    for each in (
+        Get("k"),
+        Put("k", b"v", ttl=3),
+        Delete("k"),
+        Increment("k"),
+        Entry(b"k", b"v", b"1"),
+    ):
+        assert pickle.loads(pickle.dumps(each)) == each  # noqa: S301 - written a moment ago
+        assert copy.copy(each) == each
 
 
 async def test_a_client_of_real_members(tmp_path: Path) -> None:

@@ -620,7 +620,7 @@ class PipelineResponse(_message.Message):
 
     @_builtins.property
     def stamps(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Stamp]:
-        """As in BatchResponse."""
+        """As in BatchResponse, but for stamps that an earlier answer on this stream has told."""
 
     @_builtins.property
     def status(self) -> _status_pb2.Status:

@@ -41,14 +41,18 @@ async def test_keys_and_values_come_back() -> None:
         assert await client.delete("n") is False
 
 
+# A machine that stands still for a moment must not add a hedge to what is counted.
+PATIENT = DispatchSettings(hedge_least_us=4_000_000, attempt_us=4_000_000)
+
+
 async def test_operations_of_one_turn_travel_together() -> None:
-    async with FakeCluster() as cluster, Client(*cluster.addresses) as client:
+    async with FakeCluster() as cluster, Client(*cluster.addresses, dispatch=PATIENT) as client:
         await asyncio.gather(*(client.get(f"k{i}") for i in range(40)))
         assert sum(len(member.batches) for member in cluster.members.values()) <= 3
 
 
 async def test_a_lone_caller_waits_for_nobody_and_a_burst_after_it_travels_together() -> None:
-    async with FakeCluster() as cluster, Client(*cluster.addresses) as client:
+    async with FakeCluster() as cluster, Client(*cluster.addresses, dispatch=PATIENT) as client:
         for number in range(5):
             await client.get(f"k{number}")
         assert sum(len(member.batches) for member in cluster.members.values()) == 5

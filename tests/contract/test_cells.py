@@ -167,5 +167,5 @@ def test_what_gets_find_is_remembered_within_bounds() -> None:
     for number in range(MOST_CELLS + 10):
         assert cells.shown(0, b"%d" % number) is NOTHING
     assert cells.shown(0, b"large").value is not None
-    assert len(cells._shown) <= MOST_CELLS
-    assert (0, b"large") not in cells._shown
+    assert len(cells._recent._shown) <= MOST_CELLS
+    assert (0, b"large") not in cells._recent._shown

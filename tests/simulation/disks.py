@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 
-from becket.core.replication.cells import NOTHING, Cell, Head, Result
+from becket.core.replication import registers
+from becket.core.replication.cells import Cell, Head, Result
 from becket.core.replication.store import (
     ClearCells,
     CorruptCellError,
@@ -126,8 +127,7 @@ class SimulatedDisk:
 
     def shown(self, partition: int, key: bytes) -> Result:
         """What a get of the cell finds; raises CorruptCellError."""
-        cell = self.get(partition, key)
-        return NOTHING if cell is None else cell.shown
+        return registers.read(self.get(partition, key))
 
     def page(
         self, partition: int, after: bytes | None, limit: int

@@ -73,7 +73,7 @@ SESSIONS = (
         (
             core(
                 "registers",
-                "            return Fold(None, begun, [], deposed=True)",
+                "            return Fold(None, reign.seq, [], deposed=True)",
                 "            decisions.append("
                 "Decision(attempt, Verb.REFUSED, (), Reason.STEPPED_DOWN))\n"
                 "            continue",

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from becket.adapters.rpc.errors import StatusError, to_status
 from becket.adapters.rpc.operations import Parsed, Request, parse, parse_batch
-from becket.adapters.rpc.rings import field_bytes
+from becket.adapters.rpc.rings import repeated_bytes
 from becket.api.v1 import errors_pb2
 from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import key_value_pb2_grpc as rpc
@@ -99,9 +99,7 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
             results, stamps, _ = await self._calls.execute(
                 parsed, self._left_s(context), trace=trace
             )
-        answer = kv.BatchResponse.FromString(
-            b"".join([field_bytes(b"\x0a", each) for each in results])
-        )
+        answer = kv.BatchResponse.FromString(repeated_bytes(b"\x0a", results))
         answer.stamps.extend(stamps)
         answer.ring_version = self._calls.ring_version
         return answer
@@ -245,8 +243,7 @@ class _Pipe:
     def answer(self, outcomes: Outcomes) -> kv.PipelineResponse:
         """All that was not told yet."""
         results, stamps, places = outcomes
-        data = b"".join([field_bytes(b"\x12", each) for each in results])
-        answer = kv.PipelineResponse.FromString(data)
+        answer = kv.PipelineResponse.FromString(repeated_bytes(b"\x12", results))
         answer.batch_id, answer.ring_version = self._id, self._calls.ring_version
         if stamps:
             answer.stamps.extend(stamps)

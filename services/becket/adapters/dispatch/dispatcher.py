@@ -170,14 +170,12 @@ class Dispatcher:
         due.add(submission)
         if not self._armed:
             self._arm()
+        self._arrived.append(submission)
         if self._is_lone and self._pending == count:
             # One caller alone, as the last time: nobody comes in this turn who could join.
-            self._arrived.append(submission)
             self._flush()
-            return submission
-        if not self._arrived:
+        elif len(self._arrived) == 1:
             loop.call_soon(self._flush)
-        self._arrived.append(submission)
         return submission
 
     def _on_over(self, submission: Submission) -> None:

@@ -58,8 +58,6 @@ class EngineCells:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._recent = RecentCells()
-        self._shown: dict[tuple[int, bytes], Result] = {}
-        """What gets have found lately. Cheaper than whole cells, which only writes need."""
         self.damage = Damage()
         """What was found on the disk that does not read."""
 
@@ -121,19 +119,10 @@ class EngineCells:
 
     def shown(self, partition: int, key: bytes) -> Result:
         """What a get of the cell finds; raises CorruptCellError."""
-        at = (partition, key)
-        found = self._shown.get(at)
-        if found is not None:
-            return found
-        recent = self._recent.get(partition, key)
-        if recent is not None:
-            found = recent.shown
-        else:
+        found = self._recent.shown(partition, key)
+        if found is None:
             found = self._get(partition, key, decode_shown) or NOTHING
-        if len(found.value or b"") <= MOST_SHOWN_BYTES:
-            if len(self._shown) >= MOST_CELLS:
-                self._shown.clear()
-            self._shown[at] = found
+            self._recent.note_shown(partition, key, found)
         return found
 
     def _get(
@@ -190,7 +179,6 @@ class EngineCells:
         except EncodingError:
             # What the disk has lost is lost, though it may still be remembered.
             self._recent.drop(partition, key)
-            self._shown.pop((partition, key), None)
             self.damage.note(partition, key)
             return None
 
@@ -199,14 +187,13 @@ class EngineCells:
     def apply(self, writes: Iterable[Write]) -> None:
         """Apply one step's writes as one transaction, without sync."""
         batch: list[Change] = []
-        recent, shown, damage = self._recent, self._shown, self.damage
+        recent, damage = self._recent, self.damage
         for write in writes:
             # The two that every put of a client makes come first, without a list for each.
             if isinstance(write, PutCell):
                 partition, name, cell = write
                 batch.append(Put(_cells(partition) + name, CELL_BYTES.encode(cell)))
                 recent.put(partition, name, cell)
-                shown.pop((partition, name), None)
                 damage.note_written(partition, name)
                 continue
             if isinstance(write, PutDigest):
@@ -215,11 +202,9 @@ class EngineCells:
             batch += _changes(write)
             if isinstance(write, DeleteCell):
                 recent.drop(write.partition, write.key)
-                shown.pop((write.partition, write.key), None)
                 damage.note_written(write.partition, write.key)
             elif isinstance(write, ClearCells):
                 recent.clear()
-                shown.clear()
                 damage.note_cleared(write.partition)
         self._engine.apply(batch)
 
@@ -232,6 +217,8 @@ class RecentCells:
 
     def __init__(self, cells: int = MOST_CELLS, value_bytes: int = MOST_VALUE_BYTES) -> None:
         self._cells: OrderedDict[tuple[int, bytes], Cell] = OrderedDict()
+        self._shown: dict[tuple[int, bytes], Result] = {}
+        """What gets have found: cheaper to read than whole cells, which only writes need."""
         self._most = cells
         self._most_bytes = value_bytes
         self._bytes = 0
@@ -255,14 +242,32 @@ class RecentCells:
             _, oldest = self._cells.popitem(last=False)
             self._bytes -= len(oldest.value or b"")
 
+    def shown(self, partition: int, key: bytes) -> Result | None:
+        """What a get of the cell finds, None where that is not remembered."""
+        found = self._shown.get((partition, key))
+        if found is not None:
+            return found
+        cell = self.get(partition, key)
+        return None if cell is None else cell.shown
+
+    def note_shown(self, partition: int, key: bytes, found: Result) -> None:
+        """Remember what a get has found; when there is no room, all of these are forgotten."""
+        if len(found.value or b"") > MOST_SHOWN_BYTES:
+            return
+        if len(self._shown) >= self._most:
+            self._shown.clear()
+        self._shown[partition, key] = found
+
     def drop(self, partition: int, key: bytes) -> None:
         """Forget a cell."""
+        self._shown.pop((partition, key), None)
         cell = self._cells.pop((partition, key), None)
         if cell is not None:
             self._bytes -= len(cell.value or b"")
 
     def clear(self) -> None:
         """Forget everything."""
+        self._shown.clear()
         self._cells.clear()
         self._bytes = 0
 

@@ -90,6 +90,11 @@ def field_bytes(tag: bytes, data: bytes) -> bytes:
     return tag + varint(len(data)) + data
 
 
+def repeated_bytes(tag: bytes, items: Iterable[bytes]) -> bytes:
+    """A repeated field of messages as bytes."""
+    return b"".join([field_bytes(tag, each) for each in items])
+
+
 def version_from_bytes(data: bytes) -> Version | None:
     """The version that ``version_to_bytes`` wrote; None for anything else."""
     message = types_pb2.Version()

@@ -171,11 +171,12 @@ class Throttle:
         if is_strained or is_felt:
             if now_us >= self._halve_us:
                 self._halve(now_us, 0 if foreground is None else foreground.p99_us, limit_us)
-            self._raise_us = now_us + self._pause_ms * 1000
         elif now_us >= self._raise_us:
             more = self.budget + 1 if self.budget >= 1 else min(1.0, self.budget * 2)
             self.budget = min(float(self._most), more)
-            self._raise_us = now_us + self._pause_ms * 1000
+        else:
+            return
+        self._raise_us = now_us + self._pause_ms * 1000
 
     @property
     def _pause_ms(self) -> int:

@@ -145,26 +145,26 @@ def _read_shown(data: bytes) -> Result:
 def _after_record(data: bytes, at: int) -> int:
     """Where the record that begins at ``at`` ends."""
     (size,) = _COUNT.unpack_from(data, at)
-    at = _after_version(data, at + 2 + int(size) + 8)
+    at = _epoch_end(data, at + 2 + int(size) + 8) + 8
     _, count = _TIME_COUNT.unpack_from(data, at)
     at += _TIME_COUNT.size
     for _ in range(count):
         flags, at = data[at + 1], at + 2
         if flags & _HAS_VERSION:
-            at = _after_version(data, at)
+            at = _epoch_end(data, at) + 8
         if flags & _HAS_VALUE:
             at += 4 + int(_SIZE.unpack_from(data, at)[0])
         at += 8
     return at
 
 
-def _after_version(data: bytes, at: int) -> int:
-    return at + _EPOCH.size + data[at + _EPOCH.size - 1] + 8
+def _epoch_end(data: bytes, at: int) -> int:
+    # The size of the disk's name is the last byte of the head.
+    return at + _EPOCH.size + data[at + _EPOCH.size - 1]
 
 
 def _read_version(data: bytes, at: int) -> tuple[Version, int]:
-    # The size of the disk's name is the last byte of the head.
-    upto = at + _EPOCH.size + data[at + _EPOCH.size - 1]
+    upto = _epoch_end(data, at)
     epoch = _read_epoch(data[at:upto])
     (seq,) = _SEQ.unpack_from(data, upto)
     return Version(epoch, seq), upto + 8

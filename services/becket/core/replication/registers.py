@@ -89,14 +89,14 @@ def tombstone_for_absent(ver: Version, known_floor: Version) -> Cell:
 
 def fold(base: Cell | None, attempts: Sequence[Attempt], reign: Reign, settings: Settings) -> Fold:
     """Execute ``attempts`` in order on the fresh cell ``base`` (None = ABSENT)."""
-    cell, seq, begun = base, reign.seq, reign.seq
+    cell, seq, running = base, reign.seq, reign
     decisions: list[Decision] = []
     for attempt in attempts:
         if attempt.stamp.epoch > reign.epoch:
-            return Fold(None, begun, [], deposed=True)
-        if seq != reign.seq:
-            reign = Reign(reign.epoch, seq, reign.known_floor, reign.wall_ms)
-        decision, changed, seq = _execute(cell, attempt, reign, settings)
+            return Fold(None, reign.seq, [], deposed=True)
+        if seq != running.seq:
+            running = Reign(reign.epoch, seq, reign.known_floor, reign.wall_ms)
+        decision, changed, seq = _execute(cell, attempt, running, settings)
         written = cell is not base
         if changed is not None:
             cell = changed

@@ -7,14 +7,17 @@ of a bucket changes in the same transaction as its cells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol, TypeVar
 
 from becket.core.errors import BecketError
-from becket.core.replication.cells import NOTHING, Cell, Head, Result
+from becket.core.replication import registers
+from becket.core.replication.cells import Cell, Head, Result
 from becket.core.replication.digests import bucket_of, weigh
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
 from becket.core.ring.config import Config
+
+Found = TypeVar("Found")
 
 
 class CorruptCellError(BecketError):
@@ -132,37 +135,28 @@ class Store:
 
     def get(self, partition: int, key: bytes) -> Cell | None:
         """The cell, None when ABSENT; raises CorruptCellError."""
-        found = (partition, key)
-        if found in self._written:
-            return self._written[found]
-        if partition in self._cleared:
-            return None
-        try:
-            return self._reader.get(partition, key)
-        except CorruptCellError:
-            self._note_corrupt(partition, key)
-            raise
+        return self._read(partition, key, self._reader.get)
 
     def head(self, partition: int, key: bytes) -> Cell | Head | None:
         """The head of the cell, None when ABSENT; raises CorruptCellError."""
-        found = (partition, key)
-        if found in self._written:
-            return self._written[found]
-        if partition in self._cleared:
-            return None
-        try:
-            return self._reader.head(partition, key)
-        except CorruptCellError:
-            self._note_corrupt(partition, key)
-            raise
+        return self._read(partition, key, self._reader.head)
 
     def shown(self, partition: int, key: bytes) -> Result:
         """What a get of the cell finds; raises CorruptCellError."""
-        if self._written or self._cleared:
-            cell = self.get(partition, key)
-            return NOTHING if cell is None else cell.shown
+        found = self._read(partition, key, self._reader.shown)
+        return registers.read(found) if found is None or isinstance(found, Cell) else found
+
+    def _read(
+        self, partition: int, key: bytes, read: Callable[[int, bytes], Found]
+    ) -> Cell | Found | None:
+        """The step's own cell, or what ``read`` finds in the engine; None when ABSENT."""
+        at = (partition, key)
+        if at in self._written:
+            return self._written[at]
+        if partition in self._cleared:
+            return None
         try:
-            return self._reader.shown(partition, key)
+            return read(partition, key)
         except CorruptCellError:
             self._note_corrupt(partition, key)
             raise

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 FEW, MANY, REPLICAS = 5, 6, 3
 BATCH, LOADERS = 500, 3
-LOOK_S, ASK_S = 0.05, 0.25
+LOOK_S, ASK_S = 0.25, 1.0
+"""How often the ring is read and the supervisor is asked, also while nothing changes: looking has a
+cost of its own, which is not to be counted as that of a change."""
 STREAM_S = 3.0
 CALM_S = 3.0
 """After a change, before the next steady span: what was disturbed is over."""
@@ -123,6 +125,19 @@ class Scaler:
         found = await self._topology.read()
         assert found is not None
         return found.ring
+
+    async def steady(self, seconds: float) -> None:
+        """Look as during a change, for so long."""
+        ends = asked = time.perf_counter()
+        ends += seconds
+        async with grpc.aio.insecure_channel(self._cluster.address) as channel:
+            stub: SupervisorServiceAsyncStub = SupervisorServiceStub(channel)
+            while (now := time.perf_counter()) < ends:
+                await self.ring()
+                if now - asked >= ASK_S:
+                    asked = now
+                    await _status(stub)
+                await asyncio.sleep(LOOK_S)
 
     async def to(self, count: int) -> Change:
         """Wish for so many members, wait for the end of what follows.
@@ -207,7 +222,7 @@ async def throttled(cluster: Cluster, given: argparse.Namespace) -> None:
         async def steady() -> float:
             await asyncio.sleep(CALM_S)
             since = time.perf_counter()
-            await asyncio.sleep(given.steady)
+            await scaler.steady(given.steady)
             return foreground.p99_ms(since, time.perf_counter())
 
         before = await steady()

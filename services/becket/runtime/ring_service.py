@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from time import monotonic
 from typing import Any
 
@@ -42,6 +42,9 @@ GATHER_S = 0.002
 
 PAUSE_S = 0.02
 """Between two messages of a watch: when many partitions move, each is news for every watcher."""
+
+LATER_S = 0.5
+"""What sends no call astray may be told so late, with all that comes meanwhile; see ``_wait``."""
 
 
 class RingServicer(rpc.RingServiceServicer):
@@ -94,20 +97,55 @@ class RingServicer(rpc.RingServiceServicer):
                         sent, known_version = ring, ring.version
                         if answer.ByteSize():
                             yield answer
-                    await self._wait(serial, monotonic() + PAUSE_S)
+                    await self._wait(serial, told, addresses)
         except TimeoutError:
             return
 
-    async def _wait(self, serial: int, not_before: float) -> None:
-        """Until there is something new, or every watch is to end."""
+    async def _wait(
+        self, serial: int, told: Mapping[int, Epoch], addresses: Mapping[str, str | None]
+    ) -> None:
+        """Until there is something to tell now, or every watch is to end.
+
+        A partition that another member coordinates, or a member that answers elsewhere, is told at
+        once. The rest of a change of the ring (a replica set that begins to change or has, a reign
+        that its coordinator takes up anew) is told later, each watcher at a moment of its own: a
+        change is several such news, every process watches several, and those that move a partition
+        are busy with it at this very moment.
+        """
+        earliest = monotonic() + PAUSE_S
+        latest: float | None = None
+        while not self._stopping.is_set():
+            await self._changed(serial, latest)
+            serial = self._view.serial
+            now = monotonic()
+            if latest is None:
+                latest = now + random.uniform(0.2, 1.0) * LATER_S  # noqa: S311 - spreads work
+            if now >= latest or self._is_urgent(told, addresses):
+                await asyncio.sleep(max(GATHER_S, earliest - now))
+                return
+
+    async def _changed(self, serial: int, latest: float | None) -> None:
+        """Until the view is another, or that moment, or every watch is to end."""
         change = asyncio.ensure_future(self._view.changed(serial))
         stop = asyncio.ensure_future(self._stopping.wait())
+        timeout = None if latest is None else max(0.0, latest - monotonic())
         try:
-            await asyncio.wait({change, stop}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({change, stop}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             change.cancel()
             stop.cancel()
-        await asyncio.sleep(max(GATHER_S, not_before - monotonic()))
+
+    def _is_urgent(self, told: Mapping[int, Epoch], addresses: Mapping[str, str | None]) -> bool:
+        """Whether a watcher that knows no more than this sends calls where nobody takes them."""
+        for partition, epoch in self._view.table.epochs.items():
+            known = told.get(partition)
+            if known is None or known.disk != epoch.disk:
+                return True
+        ring = self._view.ring
+        if ring is None:
+            return False
+        address_of = self._directory.address_of
+        return any(addresses.get(member.name) != address_of(member.name) for member in ring.members)
 
     def _change(self, sent: Ring | None, ring: Ring, known_version: int) -> pb.WatchRingResponse:
         if sent is None:

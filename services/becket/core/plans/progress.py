@@ -68,12 +68,13 @@ LOAD = (Cause.ZONES, Cause.BALANCE, Cause.COORDINATORS)
 class Pace:
     """How many partitions may be under way now: to make copies that are missing, and to move some.
 
-    What restores a majority waits for neither. While plans rest (``is_resting``) nothing begins
-    that only balances.
+    Of those that move, ``begins`` may begin at this moment. What restores a majority waits for none
+    of these. While plans rest (``is_resting``) nothing begins that only balances.
     """
 
     restoring: int
     moving: int
+    begins: int = 1 << 30
     is_resting: bool = False
 
 
@@ -191,12 +192,13 @@ def _to_begin(
     )
     moving = len(ring.joint_partitions) - restoring
     begun: list[Begin] = []
-    urgent_left = False
+    begins, urgent_left = 0, False
     for _, step, where in standings:
         if where is not Standing.OPEN:
             continue
         is_urgent = step.cause in URGENT
-        is_held_up = not is_urgent and (urgent_left or moving >= pace.moving)
+        is_late = moving >= pace.moving or begins >= pace.begins
+        is_held_up = not is_urgent and (urgent_left or is_late)
         is_held_up |= pace.is_resting and step.cause in LOAD
         if is_held_up or restoring + moving >= limits.partitions:
             break
@@ -210,6 +212,7 @@ def _to_begin(
         begun.append(Begin(step.partition, config.gen, replicas))
         arriving.update(come)
         restoring, moving = restoring + is_urgent, moving + (not is_urgent)
+        begins += not is_urgent
     return begun
 
 

@@ -4,15 +4,16 @@ Owns one budget: additive increase, halved when the foreground suffers (DESIGN s
 is that of congestion control, Chiu and Jain 1989). Must not measure or read clocks: latencies are
 what members report, time is an argument.
 
-Theory of operation. The budget is a number of partitions whose change may be under way. While the
-foreground's p99 is within its limit, it rises by one, and not again before what that changed can
-be seen; when p99 passes the limit, it is halved, likewise. (Where it rose each second, forty
-partitions of many keys were under way before any was felt.) A budget below one means: one at a
-time, and so long a pause from begin to begin that on average less than one begins in each interval;
-it doubles each interval. It never reaches 0, so a plan always ends. Without foreground there is
-nobody to disturb, and everything that the limits of plans allow may be under way, until members
-that run do not hear each other in time: that counts like a p99 over its limit, and the budget then
-rises step by step.
+Theory of operation. The budget is a number of partitions: so many changes may be under way, and so
+many may begin in each interval, evenly spread. (A change has a cost of its own, however few keys
+its partition has; of small partitions one after the other, ten were over in a second, and p99 had
+doubled before any report could tell.) While the foreground's p99 is within its limit, the budget
+rises by one, and not again before what that changed can be seen; when p99 passes the limit, it is
+halved, likewise. (Where it rose each second, forty partitions of many keys were under way before
+any was felt.) A budget below one doubles each interval. It never reaches 0, so a plan always ends.
+Without foreground there is nobody to disturb, and everything that the limits of plans allow may be
+under way, until members that run do not hear each other in time: that counts like a p99 over its
+limit, and the budget then rises step by step.
 
 The limit is the one that was set, or it follows from how things were before: a factor over the p99
 that was steady while nothing moved, or, where p99 wandered further than that by itself, three
@@ -57,7 +58,7 @@ class ThrottleSettings:
     """How budgets move. Each field is checked on its own; see the head of this file."""
 
     interval_ms: int = 1000
-    """A budget of less than one doubles each interval."""
+    """So many as the budget says begin in each; and a budget below one doubles."""
     settle_ms: int = 4000
     """A greater one rises by one each time; and after a halving the next one comes no sooner. What
     either does is seen late where few call, and what was slow before is still reported."""
@@ -138,7 +139,7 @@ class Throttle:
         self._settings = settings
         self._most = most
         self.budget = float(most)
-        """Partitions that may be under way at once; below 1: see the head of this file."""
+        """Partitions that may be under way at once, and begin in one interval."""
         self.halvings = 0
         """How often it was halved."""
         self.last_halving: Halving | None = None
@@ -204,11 +205,14 @@ class Throttle:
 
     def begun(self, now_us: int) -> None:
         """Something begins now."""
-        if self.budget < 1:
-            self._begin_us = now_us + int(self._settings.interval_ms * 1000 / self.budget)
+        self._begin_us = now_us + int(self._settings.interval_ms * 1000 / self.budget)
 
-    def room(self, now_us: int) -> int:
-        """So many partitions may be under way; 0: nothing may begin at this moment."""
-        if self.budget >= 1:
-            return int(self.budget)
-        return 1 if now_us >= self._begin_us else 0
+    def room(self) -> int:
+        """So many partitions may be under way."""
+        return max(1, int(self.budget))
+
+    def begins(self, now_us: int) -> int:
+        """So many may begin at this moment."""
+        if self._is_alone and not self._is_wary:
+            return self._most
+        return int(now_us >= self._begin_us)

@@ -103,8 +103,12 @@ class Pacer:
         self._note_ends(now_us, planning)
         rest_us = max(0, self._rests_until_us - now_us)
         self.view = self._view(foreground, limit_us, rest_us)
-        restoring = max(settings.restoring_least, self._restoring.room(now_us))
-        return Pace(restoring, self._moving.room(now_us), is_resting=rest_us > 0)
+        return Pace(
+            restoring=max(settings.restoring_least, self._restoring.room()),
+            moving=self._moving.room(),
+            begins=self._moving.begins(now_us),
+            is_resting=rest_us > 0,
+        )
 
     def note_wishes(self, now_us: int, wishes: tuple[Wish, ...]) -> None:
         """What begins now."""

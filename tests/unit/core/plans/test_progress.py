@@ -11,6 +11,7 @@ from becket.core.placement.planner import place
 from becket.core.placement.result import Constraints
 from becket.core.plans.plan import Plan, plan_for
 from becket.core.plans.progress import (
+    FULL_PACE,
     Advance,
     PlanLimits,
     Standing,
@@ -135,6 +136,14 @@ def test_a_step_waits_for_the_change_that_it_starts_from() -> None:
     replanned = replace(step, present=(other, *config.old[1:]))
     assert standing(under_way, 0, replanned) is Standing.WAITING
     assert standing(ring, 0, step) is Standing.OPEN
+
+
+def test_moves_begin_one_after_the_other_where_the_pace_says_so() -> None:
+    ring, plan = joining()
+    for begins in (0, 1, 2):
+        pace = replace(FULL_PACE, begins=begins)
+        wishes = advance(ring, plan, LIMITS, pace=pace).wishes
+        assert sum(isinstance(wish, Begin) for wish in wishes) == begins
 
 
 @pytest.mark.parametrize("field", ["partitions", "copies_per_member"])

@@ -88,21 +88,30 @@ def test_members_that_have_too_much_to_do_halve_the_budget_too() -> None:
     assert throttle.halvings == 4
 
 
-@pytest.mark.parametrize(("budget", "pause_ms"), [(0.5, 1000), (0.25, 2000)])
-def test_below_one_there_is_a_pause_from_begin_to_begin(budget: float, pause_ms: int) -> None:
-    throttle = Throttle(SETTINGS, 8)
+@pytest.mark.parametrize(
+    ("budget", "pause_ms", "room"), [(0.5, 1000, 1), (0.25, 2000, 1), (2.5, 200, 2), (8, 62, 8)]
+)
+def test_as_many_begin_in_an_interval_as_the_budget_says(
+    budget: float, pause_ms: int, room: int
+) -> None:
+    throttle = Throttle(SETTINGS, 9)
+    throttle.note(0, FAST, LIMIT_US)
     throttle.budget = budget
-    assert throttle.room(0) == 1
+    assert throttle.room() == room
+    assert throttle.begins(0) == 1
     throttle.begun(0)
-    assert throttle.room(pause_ms * 1000 - 1) == 0
-    assert throttle.room(pause_ms * 1000) == 1
+    assert throttle.begins(pause_ms * 1000 - 1) == 0
+    assert throttle.begins(pause_ms * 1000 + 1000) == 1
 
 
-def test_from_one_on_it_is_a_number_of_partitions() -> None:
+def test_without_foreground_everything_may_begin_at_once() -> None:
     throttle = Throttle(SETTINGS, 8)
-    throttle.budget = 2.5
+    throttle.note(0, None, LIMIT_US)
     throttle.begun(0)
-    assert throttle.room(0) == 2
+    assert (throttle.room(), throttle.begins(0)) == (8, 8)
+    throttle.note(0, None, LIMIT_US, is_strained=True)
+    throttle.begun(0)
+    assert (throttle.room(), throttle.begins(0)) == (4, 0)
 
 
 def test_the_limit_follows_from_what_was_steady_while_nothing_moved() -> None:

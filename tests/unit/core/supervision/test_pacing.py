@@ -85,10 +85,10 @@ def test_moves_give_way_and_missing_copies_less_so() -> None:
     assert pacer.view.moving == 0.2
     assert pace.restoring == 3
     assert pacer.view.halvings > 3
-    assert pace.moving == 1
+    assert (pace.moving, pace.begins) == (1, 1)
     pacer.note_wishes(5_000_000, (Begin(0, 1, ("a",)),))
-    assert pacer.pace(at(5001, p99_ms=13), planning).moving == 0
-    assert pacer.pace(at(6000, p99_ms=13), planning).moving == 1
+    assert pacer.pace(at(5001, p99_ms=13), planning).begins == 0
+    assert pacer.pace(at(6000, p99_ms=13), planning).begins == 1
     assert pacer.view.steady_us == 10_000, "what a plan does is not how things are"
 
 

@@ -50,7 +50,7 @@ class Watch:
     async def told(self) -> pb.WatchRingResponse | None:
         """The next message, if there is one to be had now."""
         if self._next is None:
-            self._next = asyncio.ensure_future(anext(self._stream))  # type: ignore[arg-type]
+            self._next = asyncio.ensure_future(anext(self._stream))
         for _ in range(TURNS):
             await asyncio.sleep(0)
         if not self._next.done():

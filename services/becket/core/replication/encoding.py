@@ -15,7 +15,15 @@ from functools import lru_cache
 from typing import TypeVar
 
 from becket.core.errors import EncodingError
-from becket.core.replication.cells import NOTHING, Cell, Head, Record, Result, Verdict
+from becket.core.replication.cells import (
+    NOTHING,
+    Cell,
+    Head,
+    Record,
+    Result,
+    SealedCell,
+    Verdict,
+)
 from becket.core.replication.store import PartitionRecord
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
 from becket.core.ring.config import Config
@@ -83,6 +91,14 @@ def decode_shown(data: bytes) -> Result:
     return _decoded(data, _read_shown)
 
 
+def seal(data: bytes) -> SealedCell:
+    """The cell that ``encode_cell`` wrote, as those bytes; raises EncodingError.
+
+    That its records and its value have their places is seen here, what they say is not read.
+    """
+    return SealedCell(data, _decoded(data, _read_outline), decode_cell)
+
+
 def _decoded(data: bytes, read: Callable[[bytes], Decoded]) -> Decoded:
     _check_seal(data, "cell")
     try:
@@ -132,30 +148,49 @@ def _read_cell(data: bytes) -> Cell:
 
 
 def _read_shown(data: bytes) -> Result:
-    (_, is_tombstone, expire_ms, _), mod, at = _read_beginning(data)
-    (count,) = _COUNT.unpack_from(data, at)
-    at += 2
+    head, mod, at = _read_beginning(data)
+    at = _after_records(data, at, head)
+    if head.is_tombstone:
+        return NOTHING
+    return Result(Verdict.DONE, mod, data[at:], head.expire_ms)
+
+
+def _read_outline(data: bytes) -> Head:
+    head, _, at = _read_beginning(data)
+    _after_records(data, at, head)
+    return head
+
+
+def _after_records(data: bytes, at: int, head: Head) -> int:
+    """Where the value begins, behind the records that begin at ``at``."""
+    count, at = _number(data, at, 2), at + 2
     for _ in range(count):
         at = _after_record(data, at)
-    if at > len(data) or (is_tombstone and at != len(data)):
+    if at > len(data) or (head.is_tombstone and at != len(data)):
         raise ValueError(f"goes on after {at} bytes")
-    return NOTHING if is_tombstone else Result(Verdict.DONE, mod, data[at:], expire_ms)
+    return at
 
 
 def _after_record(data: bytes, at: int) -> int:
     """Where the record that begins at ``at`` ends."""
-    (size,) = _COUNT.unpack_from(data, at)
-    at = _epoch_end(data, at + 2 + int(size) + 8) + 8
-    _, count = _TIME_COUNT.unpack_from(data, at)
-    at += _TIME_COUNT.size
+    at = _epoch_end(data, at + 2 + _number(data, at, 2) + 8) + 16
+    count, at = _number(data, at, 2), at + 2
     for _ in range(count):
         flags, at = data[at + 1], at + 2
         if flags & _HAS_VERSION:
             at = _epoch_end(data, at) + 8
         if flags & _HAS_VALUE:
-            at += 4 + int(_SIZE.unpack_from(data, at)[0])
+            at += 4 + _number(data, at, 4)
         at += 8
     return at
+
+
+def _number(data: bytes, at: int, size: int) -> int:
+    """A number of few bytes: added up, because unpacking it costs several times as much."""
+    number = data[at] | data[at + 1] << 8
+    if size == 4:
+        number |= data[at + 2] << 16 | data[at + 3] << 24
+    return number
 
 
 def _epoch_end(data: bytes, at: int) -> int:

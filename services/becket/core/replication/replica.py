@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from becket.core.replication import invariants
-from becket.core.replication.cells import Cell
+from becket.core.replication.cells import AnyCell, SealedCell
 from becket.core.replication.digests import bucket_of
 from becket.core.replication.leases import Pair
 from becket.core.replication.messages import (
@@ -290,7 +290,7 @@ class Replica:
         invariants.accept_is_of_epoch(message.key, cell, message.epoch)
         return self._store_cell(part, message, cell)
 
-    def _store_cell(self, part: Part, message: Accept | CopyIn, cell: Cell) -> Reply:
+    def _store_cell(self, part: Part, message: Accept | CopyIn, cell: AnyCell) -> Reply:
         repair = message.repair if isinstance(message, Accept) else 0
         status = self._keep(part, message.key, cell, repair)
         if status is Status.CORRUPT:
@@ -307,7 +307,7 @@ class Replica:
         )
         return self._reply(part, message)._replace(keys=left)
 
-    def _keep(self, part: Part, key: bytes, cell: Cell, repair: int) -> Status:
+    def _keep(self, part: Part, key: bytes, cell: AnyCell, repair: int) -> Status:
         """Store a cell over an older one; OK where this version or a newer one is there."""
         if cell.ver <= part.record.floor:
             return Status.FLOOR
@@ -323,7 +323,8 @@ class Replica:
                 del part.corrupt[key]
                 self._store.reweigh(part.number, bucket_of(key, self._settings.buckets))
         elif cell.ver == stored.ver:
-            invariants.one_content(key, self._store.get(part.number, key), cell)
+            arrived = cell.opened() if isinstance(cell, SealedCell) else cell
+            invariants.one_content(key, self._store.get(part.number, key), arrived)
         return Status.OK
 
     def _read_key(self, part: Part, message: ReadKey) -> Reply:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
-from becket.core.errors import BecketError
+from becket.core.errors import BecketError, EncodingError
 from becket.core.replication import registers
-from becket.core.replication.cells import Cell, Head, Result
+from becket.core.replication.cells import AnyCell, Cell, Head, Result, SealedCell
 from becket.core.replication.digests import bucket_of, weigh
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
 from becket.core.ring.config import Config
@@ -52,7 +52,7 @@ class PutCell(NamedTuple):
 
     partition: int
     key: bytes
-    cell: Cell
+    cell: AnyCell
 
 
 class DeleteCell(NamedTuple):
@@ -120,7 +120,7 @@ class Store:
         for partition, digests in recovered.digests.items():
             self._digests[partition] = [digests.get(b, 0) for b in range(buckets)]
         self._corrupt: dict[int, set[int]] = {}
-        self._written: dict[tuple[int, bytes], Cell | None] = {}
+        self._written: dict[tuple[int, bytes], AnyCell | None] = {}
         self._cleared: set[int] = set()
         self._writes: list[Write] = []
 
@@ -135,20 +135,24 @@ class Store:
 
     def get(self, partition: int, key: bytes) -> Cell | None:
         """The cell, None when ABSENT; raises CorruptCellError."""
-        return self._read(partition, key, self._reader.get)
+        found = self._read(partition, key, self._reader.get)
+        return self._opened(partition, key, found) if isinstance(found, SealedCell) else found
 
     def head(self, partition: int, key: bytes) -> Cell | Head | None:
         """The head of the cell, None when ABSENT; raises CorruptCellError."""
-        return self._read(partition, key, self._reader.head)
+        found = self._read(partition, key, self._reader.head)
+        return found.head if isinstance(found, SealedCell) else found
 
     def shown(self, partition: int, key: bytes) -> Result:
         """What a get of the cell finds; raises CorruptCellError."""
         found = self._read(partition, key, self._reader.shown)
+        if isinstance(found, SealedCell):
+            found = self._opened(partition, key, found)
         return registers.read(found) if found is None or isinstance(found, Cell) else found
 
     def _read(
         self, partition: int, key: bytes, read: Callable[[int, bytes], Found]
-    ) -> Cell | Found | None:
+    ) -> AnyCell | Found | None:
         """The step's own cell, or what ``read`` finds in the engine; None when ABSENT."""
         at = (partition, key)
         if at in self._written:
@@ -160,6 +164,13 @@ class Store:
         except CorruptCellError:
             self._note_corrupt(partition, key)
             raise
+
+    def _opened(self, partition: int, key: bytes, sealed: SealedCell) -> Cell:
+        try:
+            return sealed.opened()
+        except EncodingError as error:
+            self._note_corrupt(partition, key)
+            raise CorruptCellError(f"{key!r} of partition {partition}: {error}") from error
 
     def _note_corrupt(self, partition: int, key: bytes) -> None:
         self._corrupt.setdefault(partition, set()).add(bucket_of(key, self._buckets))
@@ -182,7 +193,7 @@ class Store:
         """Store the partition's durable state."""
         self._writes.append(PutRecord(partition, record))
 
-    def put(self, partition: int, key: bytes, cell: Cell, before: Cell | Head | None) -> None:
+    def put(self, partition: int, key: bytes, cell: AnyCell, before: Cell | Head | None) -> None:
         """Store ``cell`` in place of ``before``, the readable cell that is there now."""
         self._written[partition, key] = cell
         self._writes.append(PutCell(partition, key, cell))

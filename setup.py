@@ -22,6 +22,7 @@ MODULES = (
     "adapters/cell_bytes",
     "adapters/engines/cells",
     "adapters/engines/damage",
+    "adapters/rpc/envelopes",
     "adapters/rpc/operations",
     "adapters/rpc/peers",
     "adapters/rpc/ring_view",

@@ -77,12 +77,12 @@ def varint(number: int) -> bytes:
         return bytes((number,))
     if number < 0x4000:
         return bytes((number & 0x7F | 0x80, number >> 7))
-    out = bytearray()
+    size, spread = 0, 0
     while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
+        spread |= (number & 0x7F | 0x80) << size
         number >>= 7
-    out.append(number)
-    return bytes(out)
+        size += 8
+    return (spread | number << size).to_bytes(size // 8 + 1, "little")
 
 
 def field_bytes(tag: bytes, data: bytes) -> bytes:

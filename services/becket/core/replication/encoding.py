@@ -39,6 +39,8 @@ _SIZE = struct.Struct("<I")
 _COUNT = struct.Struct("<H")
 _SIGNED = struct.Struct("<q")
 _TIME_COUNT = struct.Struct("<qH")
+_NO_TIME = _SIGNED.pack(0)
+_FEW_BYTES = 4096
 _VERDICTS = {int(verdict): verdict for verdict in Verdict}
 
 MOST_EPOCHS = 4096
@@ -96,7 +98,13 @@ def seal(data: bytes) -> SealedCell:
 
     That its records and its value have their places is seen here, what they say is not read.
     """
-    return SealedCell(data, _decoded(data, _read_outline), decode_cell)
+    _check_seal(data, "cell")
+    try:
+        head, _, at = _read_beginning(data)
+        _after_records(data, at, head)
+    except (struct.error, IndexError, ValueError) as error:
+        raise EncodingError("cell", f"does not read: {error}") from error
+    return SealedCell(data, head, decode_cell)
 
 
 def _decoded(data: bytes, read: Callable[[bytes], Decoded]) -> Decoded:
@@ -133,8 +141,7 @@ def _read_beginning(data: bytes) -> tuple[Head, Version, int]:
 
 def _read_cell(data: bytes) -> Cell:
     (ver, is_tombstone, expire_ms, rec_floor), mod, at = _read_beginning(data)
-    (count,) = _COUNT.unpack_from(data, at)
-    at += 2
+    count, at = _number(data, at, 2), at + 2
     records = []
     for _ in range(count):
         record, at = _read_record(data, at)
@@ -153,12 +160,6 @@ def _read_shown(data: bytes) -> Result:
     if head.is_tombstone:
         return NOTHING
     return Result(Verdict.DONE, mod, data[at:], head.expire_ms)
-
-
-def _read_outline(data: bytes) -> Head:
-    head, _, at = _read_beginning(data)
-    _after_records(data, at, head)
-    return head
 
 
 def _after_records(data: bytes, at: int, head: Head) -> int:
@@ -186,10 +187,12 @@ def _after_record(data: bytes, at: int) -> int:
 
 
 def _number(data: bytes, at: int, size: int) -> int:
-    """A number of few bytes: added up, because unpacking it costs several times as much."""
+    """A number of 2, 4 or 8 bytes: compiled, adding it up costs a fraction of unpacking it."""
     number = data[at] | data[at + 1] << 8
-    if size == 4:
+    if size > 2:
         number |= data[at + 2] << 16 | data[at + 3] << 24
+    if size > 4:
+        number |= _number(data, at + 4, 4) << 32
     return number
 
 
@@ -201,8 +204,7 @@ def _epoch_end(data: bytes, at: int) -> int:
 def _read_version(data: bytes, at: int) -> tuple[Version, int]:
     upto = _epoch_end(data, at)
     epoch = _read_epoch(data[at:upto])
-    (seq,) = _SEQ.unpack_from(data, upto)
-    return Version(epoch, seq), upto + 8
+    return Version(epoch, _number(data, upto, 8)), upto + 8
 
 
 @lru_cache(MOST_EPOCHS)
@@ -215,11 +217,10 @@ def _read_epoch(data: bytes) -> Epoch:
 
 
 def _read_record(data: bytes, at: int) -> tuple[Record, int]:
-    (size,) = _COUNT.unpack_from(data, at)
-    at += 2
+    size, at = _number(data, at, 2), at + 2
     session = data[at : at + size].decode()
     at += size
-    (number,) = _SEQ.unpack_from(data, at)
+    number = _number(data, at, 8)
     executed_at, at = _read_version(data, at + 8)
     executed_ms, count = _TIME_COUNT.unpack_from(data, at)
     at += _TIME_COUNT.size
@@ -236,8 +237,7 @@ def _read_result(data: bytes, at: int) -> tuple[Result, int]:
     if flags & _HAS_VERSION:
         version, at = _read_version(data, at)
     if flags & _HAS_VALUE:
-        (size,) = _SIZE.unpack_from(data, at)
-        at += 4
+        size, at = _number(data, at, 4), at + 4
         value = data[at : at + size]
         at += size
     (expire_ms,) = _SIGNED.unpack_from(data, at)
@@ -283,10 +283,11 @@ def _sealed(parts: list[bytes]) -> bytes:
 def _check_seal(data: bytes, field: str) -> None:
     if len(data) < _HEAD.size:
         raise EncodingError(field, f"is {len(data)} bytes, too short to be one")
-    version, checksum = _HEAD.unpack_from(data)
-    if version != FORMAT:
-        raise EncodingError(f"{field}.format", f"is {version}, this program reads {FORMAT}")
-    if zlib.crc32(memoryview(data)[_HEAD.size :]) != checksum:
+    if data[0] != FORMAT:
+        raise EncodingError(f"{field}.format", f"is {data[0]}, this program reads {FORMAT}")
+    # A view of few bytes costs more than they do.
+    body = data[_HEAD.size :] if len(data) < _FEW_BYTES else memoryview(data)[_HEAD.size :]
+    if zlib.crc32(body) != _number(data, 1, 4):
         raise EncodingError(field, "fails its checksum")
 
 
@@ -306,24 +307,20 @@ def _text(text: str) -> bytes:
 
 
 def _record(record: Record) -> bytes:
-    parts = [
-        _text(record.session),
-        _SEQ.pack(record.number),
-        _version(record.executed_at),
-        _SIGNED.pack(record.executed_ms),
-        _COUNT.pack(len(record.results)),
-    ]
-    for result in record.results:
-        flags = (_HAS_VERSION if result.version is not None else 0) | (
-            _HAS_VALUE if result.value is not None else 0
-        )
-        parts.append(bytes((result.verdict, flags)))
-        if result.version is not None:
-            parts.append(_version(result.version))
-        if result.value is not None:
-            parts += [_SIZE.pack(len(result.value)), result.value]
-        parts.append(_SIGNED.pack(result.expire_ms))
-    return b"".join(parts)
+    session, number, results, executed_at, executed_ms = record
+    at = _version(executed_at)
+    out = _text(session) + _SEQ.pack(number) + at + _TIME_COUNT.pack(executed_ms, len(results))
+    for verdict, version, value, expire_ms in results:
+        has_version, has_value = version is not None, value is not None
+        flags = (_HAS_VERSION if has_version else 0) | (_HAS_VALUE if has_value else 0)
+        out += bytes((verdict, flags))
+        if version is not None:
+            # Most lists are of one operation, whose version is the record's.
+            out += at if version == executed_at else _version(version)
+        if value is not None:
+            out += _SIZE.pack(len(value)) + value
+        out += _SIGNED.pack(expire_ms) if expire_ms else _NO_TIME
+    return out
 
 
 class _Reader:

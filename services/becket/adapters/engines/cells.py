@@ -41,12 +41,13 @@ _INCARNATION, _RING = b"i", b"r"
 _PARTITION, _DIGEST, _CELL = b"p", b"d", b"k"
 _NUMBER = struct.Struct(">I")
 _BUCKET = struct.Struct(">IH")
+_DIGEST_KEY = struct.Struct(">cIH")
 _COUNT = struct.Struct("<Q")
 _PAGE = 1000
 
 Decoded = TypeVar("Decoded")
 
-MOST_CELLS = 4096
+MOST_CELLS = 16_384
 MOST_VALUE_BYTES = 8 << 20
 MOST_SHOWN_BYTES = 1 << 10
 """A longer value is not remembered for gets."""
@@ -241,18 +242,20 @@ class RecentCells:
 
     def get(self, partition: int, key: bytes) -> AnyCell | None:
         """The cell, None where it is not remembered."""
-        cell = self._cells.get((partition, key))
+        at = (partition, key)
+        cell = self._cells.get(at)
         if cell is not None:
-            self._cells.move_to_end((partition, key))
+            self._cells.move_to_end(at)
         return cell
 
     def put(self, partition: int, key: bytes, cell: AnyCell) -> None:
         """Remember a cell."""
-        self.drop(partition, key)
+        at = (partition, key)
+        self._drop(at)
         size = _size(cell)
         if 16 * size > self._most_bytes:
             return
-        self._cells[partition, key] = cell
+        self._cells[at] = cell
         self._bytes += size
         while len(self._cells) > self._most or self._bytes > self._most_bytes:
             _, oldest = self._cells.popitem(last=False)
@@ -272,8 +275,12 @@ class RecentCells:
 
     def drop(self, partition: int, key: bytes) -> None:
         """Forget a cell."""
-        self._shown.pop((partition, key), None)
-        cell = self._cells.pop((partition, key), None)
+        self._drop((partition, key))
+
+    def _drop(self, at: tuple[int, bytes]) -> None:
+        if self._shown:
+            self._shown.pop(at, None)
+        cell = self._cells.pop(at, None)
         if cell is not None:
             self._bytes -= _size(cell)
 
@@ -290,7 +297,7 @@ def _size(cell: AnyCell) -> int:
 
 def _put_digest(write: PutDigest) -> Put:
     partition, bucket, digest = write
-    return Put(_DIGEST + _BUCKET.pack(partition, bucket), digest.to_bytes(16, "little"))
+    return Put(_DIGEST_KEY.pack(_DIGEST, partition, bucket), digest.to_bytes(16, "little"))
 
 
 def _changes(write: PutRecord | DeleteCell | ClearCells) -> list[Change]:
@@ -303,8 +310,15 @@ def _changes(write: PutRecord | DeleteCell | ClearCells) -> list[Change]:
     return [DeleteRange(cells, _after(cells)), DeleteRange(digests, _after(digests))]
 
 
+_PREFIXES: dict[int, bytes] = {}
+
+
 def _cells(partition: int) -> bytes:
-    return _CELL + _NUMBER.pack(partition)
+    """What the keys of a partition's cells begin with; remembered, because each write asks."""
+    prefix = _PREFIXES.get(partition)
+    if prefix is None:
+        prefix = _PREFIXES[partition] = _CELL + _NUMBER.pack(partition)
+    return prefix
 
 
 def _after(prefix: bytes) -> bytes:

@@ -35,6 +35,7 @@ MODULES = (
     "core/routes",
     "core/sessions",
     "core/suspicion",
+    "ports/engine",
     "storage/calls",
     "storage/commits",
     "storage/latencies",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from becket.adapters.cell_bytes import CELL_BYTES
 from becket.adapters.engines.damage import Damage
@@ -37,19 +37,22 @@ from becket.core.replication.store import (
 )
 from becket.ports.engine import Change, Delete, DeleteRange, Engine, EngineCorruptError, Put
 
-_INCARNATION, _RING = b"i", b"r"
-_PARTITION, _DIGEST, _CELL = b"p", b"d", b"k"
-_NUMBER = struct.Struct(">I")
-_BUCKET = struct.Struct(">IH")
-_DIGEST_KEY = struct.Struct(">cIH")
-_COUNT = struct.Struct("<Q")
+_INCARNATION: Final = b"i"
+_RING: Final = b"r"
+_PARTITION: Final = b"p"
+_DIGEST: Final = b"d"
+_CELL: Final = b"k"
+_NUMBER: Final = struct.Struct(">I")
+_BUCKET: Final = struct.Struct(">IH")
+_DIGEST_KEY: Final = struct.Struct(">cIH")
+_COUNT: Final = struct.Struct("<Q")
 _PAGE = 1000
 
 Decoded = TypeVar("Decoded")
 
-MOST_CELLS = 16_384
-MOST_VALUE_BYTES = 8 << 20
-MOST_SHOWN_BYTES = 1 << 10
+MOST_CELLS: Final = 16_384
+MOST_VALUE_BYTES: Final = 8 << 20
+MOST_SHOWN_BYTES: Final = 1 << 10
 """A longer value is not remembered for gets."""
 
 
@@ -206,7 +209,7 @@ class EngineCells:
         for write in writes:
             # The two that every put of a client makes come first, without a list for each.
             if isinstance(write, PutCell):
-                partition, name, cell = write
+                partition, name, cell = write.partition, write.key, write.cell
                 data = cell.data if isinstance(cell, SealedCell) else CELL_BYTES.encode(cell)
                 batch.append(Put(_cells(partition) + name, data))
                 recent.put(partition, name, cell)
@@ -296,8 +299,8 @@ def _size(cell: AnyCell) -> int:
 
 
 def _put_digest(write: PutDigest) -> Put:
-    partition, bucket, digest = write
-    return Put(_DIGEST_KEY.pack(_DIGEST, partition, bucket), digest.to_bytes(16, "little"))
+    key = _DIGEST_KEY.pack(_DIGEST, write.partition, write.bucket)
+    return Put(key, write.digest.to_bytes(16, "little"))
 
 
 def _changes(write: PutRecord | DeleteCell | ClearCells) -> list[Change]:
@@ -310,7 +313,7 @@ def _changes(write: PutRecord | DeleteCell | ClearCells) -> list[Change]:
     return [DeleteRange(cells, _after(cells)), DeleteRange(digests, _after(digests))]
 
 
-_PREFIXES: dict[int, bytes] = {}
+_PREFIXES: Final[dict[int, bytes]] = {}
 
 
 def _cells(partition: int) -> bytes:

@@ -97,8 +97,7 @@ class RocksEngine:
         put = writes.put
         for change in batch:
             if isinstance(change, Put):
-                key, value = change
-                put(key, value)
+                put(change.key, change.value)
             elif isinstance(change, Delete):
                 writes.delete(change.key)
             else:

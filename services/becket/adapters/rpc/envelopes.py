@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 from becket.adapters.cell_bytes import CELL_BYTES
 from becket.adapters.rpc.peers import Partitioned, from_proto, to_proto
@@ -30,9 +31,9 @@ from becket.core.replication.encoding import MOST_EPOCHS, seal
 from becket.core.replication.messages import Accept, Message, Reply, Status
 from becket.core.replication.versions import NO_EPOCH, ZERO, Epoch, Version
 
-_PLAIN = Reply(0, 0, NO_EPOCH, 0, Status.OK, ZERO)[6:]
+_PLAIN: Final = Reply(0, 0, NO_EPOCH, 0, Status.OK, ZERO)[6:]
 """All that stands behind the floor of a reply to an Accept."""
-_OK = b"\x08\x01"
+_OK: Final = b"\x08\x01"
 
 
 # To the wire

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from becket.core.replication.versions import Version
 
@@ -61,7 +61,7 @@ class Result(NamedTuple):
     expire_ms: int = 0
 
 
-NOTHING = Result(Verdict.ABSENT)
+NOTHING: Final = Result(Verdict.ABSENT)
 """The answer of a get where there is no value."""
 
 

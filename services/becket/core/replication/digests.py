@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
+from typing import Final
 
 import mmh3
 
 from becket.core.replication.cells import AnyCell, Head
 from becket.core.replication.versions import ZERO, Epoch, Version
 
-_EPOCH = struct.Struct("<QQ")
-_MOST_EPOCHS = 4096
+_EPOCH: Final = struct.Struct("<QQ")
+_MOST_EPOCHS: Final = 4096
 
 
 def bucket_of(key: bytes, buckets: int) -> int:
@@ -41,4 +42,4 @@ def _epoch(epoch: Epoch) -> tuple[bytes, bytes]:
     return _EPOCH.pack(epoch.counter, epoch.incarnation), epoch.disk.encode() + b"|"
 
 
-_NO_FLOOR = _version(ZERO)
+_NO_FLOOR: Final = _version(ZERO)

@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from becket.core.errors import EncodingError
 from becket.core.replication.cells import (
@@ -30,24 +30,31 @@ from becket.core.ring.config import Config
 
 Decoded = TypeVar("Decoded")
 
-FORMAT = 1
+# Compiled, a constant that is final needs no look into the module.
+FORMAT: Final = 1
 
-_HEAD = struct.Struct("<BI")
-_EPOCH = struct.Struct("<QQB")
-_SEQ = struct.Struct("<Q")
-_SIZE = struct.Struct("<I")
-_COUNT = struct.Struct("<H")
-_SIGNED = struct.Struct("<q")
-_TIME_COUNT = struct.Struct("<qH")
-_NO_TIME = _SIGNED.pack(0)
-_FEW_BYTES = 4096
-_VERDICTS = {int(verdict): verdict for verdict in Verdict}
+_HEAD: Final = struct.Struct("<BI")
+_EPOCH: Final = struct.Struct("<QQB")
+_SEQ: Final = struct.Struct("<Q")
+_SIZE: Final = struct.Struct("<I")
+_COUNT: Final = struct.Struct("<H")
+_SIGNED: Final = struct.Struct("<q")
+_TIME_COUNT: Final = struct.Struct("<qH")
+_HEAD_BYTES: Final = 5
+_EPOCH_BYTES: Final = 17
+_NO_TIME: Final = _SIGNED.pack(0)
+_FEW_BYTES: Final = 4096
+_VERDICTS: Final = {int(verdict): verdict for verdict in Verdict}
 
-MOST_EPOCHS = 4096
+MOST_EPOCHS: Final = 4096
 """Epochs remembered in either direction: about one a partition, so that nearly all are known."""
 
-_TOMBSTONE, _OWN_MOD, _EXPIRES, _FLOOR = 1, 2, 4, 8
-_HAS_VERSION, _HAS_VALUE = 1, 2
+_TOMBSTONE: Final = 1
+_OWN_MOD: Final = 2
+_EXPIRES: Final = 4
+_FLOOR: Final = 8
+_HAS_VERSION: Final = 1
+_HAS_VALUE: Final = 2
 
 
 def encode_cell(cell: Cell) -> bytes:
@@ -125,7 +132,7 @@ def _read_head(data: bytes) -> Head:
 
 def _read_beginning(data: bytes) -> tuple[Head, Version, int]:
     """The head, ``mod``, and where the records begin."""
-    flags, at = data[_HEAD.size], _HEAD.size + 1
+    flags, at = data[_HEAD_BYTES], _HEAD_BYTES + 1
     ver, at = _read_version(data, at)
     mod = ver
     if not flags & _OWN_MOD:
@@ -198,7 +205,7 @@ def _number(data: bytes, at: int, size: int) -> int:
 
 def _epoch_end(data: bytes, at: int) -> int:
     # The size of the disk's name is the last byte of the head.
-    return at + _EPOCH.size + data[at + _EPOCH.size - 1]
+    return at + _EPOCH_BYTES + data[at + _EPOCH_BYTES - 1]
 
 
 def _read_version(data: bytes, at: int) -> tuple[Version, int]:
@@ -210,7 +217,7 @@ def _read_version(data: bytes, at: int) -> tuple[Version, int]:
 @lru_cache(MOST_EPOCHS)
 def _read_epoch(data: bytes) -> Epoch:
     counter, incarnation, size = _EPOCH.unpack_from(data)
-    disk = data[_EPOCH.size :]
+    disk = data[_EPOCH_BYTES:]
     if len(disk) != size:
         raise ValueError("ends within an epoch")
     return Epoch(counter, disk.decode(), incarnation)
@@ -281,12 +288,12 @@ def _sealed(parts: list[bytes]) -> bytes:
 
 
 def _check_seal(data: bytes, field: str) -> None:
-    if len(data) < _HEAD.size:
+    if len(data) < _HEAD_BYTES:
         raise EncodingError(field, f"is {len(data)} bytes, too short to be one")
     if data[0] != FORMAT:
         raise EncodingError(f"{field}.format", f"is {data[0]}, this program reads {FORMAT}")
     # A view of few bytes costs more than they do.
-    body = data[_HEAD.size :] if len(data) < _FEW_BYTES else memoryview(data)[_HEAD.size :]
+    body = data[_HEAD_BYTES:] if len(data) < _FEW_BYTES else memoryview(data)[_HEAD_BYTES:]
     if zlib.crc32(body) != _number(data, 1, 4):
         raise EncodingError(field, "fails its checksum")
 
@@ -330,7 +337,7 @@ class _Reader:
         _check_seal(data, field)
         self._field = field
         self._data = data
-        self._at = _HEAD.size
+        self._at = _HEAD_BYTES
 
     def _take(self, size: int) -> bytes:
         taken = self._data[self._at : self._at + size]
@@ -361,7 +368,7 @@ class _Reader:
             raise EncodingError(self._field, "holds a text that is not UTF-8") from error
 
     def epoch(self) -> Epoch:
-        counter, incarnation, size = _EPOCH.unpack(self._take(_EPOCH.size))
+        counter, incarnation, size = _EPOCH.unpack(self._take(_EPOCH_BYTES))
         epoch = Epoch(counter, self._decoded(self._take(size)), incarnation)
         return NO_EPOCH if epoch == NO_EPOCH else epoch
 

@@ -47,12 +47,15 @@ class PutRecord(NamedTuple):
     record: PartitionRecord
 
 
-class PutCell(NamedTuple):
-    """Store a cell."""
+class PutCell:
+    """Store a cell. Like the next one no tuple: compiled, it is made in a quarter of the time."""
 
-    partition: int
-    key: bytes
-    cell: AnyCell
+    __slots__ = ("cell", "key", "partition")
+
+    def __init__(self, partition: int, key: bytes, cell: AnyCell) -> None:
+        self.partition = partition
+        self.key = key
+        self.cell = cell
 
 
 class DeleteCell(NamedTuple):
@@ -68,12 +71,15 @@ class ClearCells(NamedTuple):
     partition: int
 
 
-class PutDigest(NamedTuple):
+class PutDigest:
     """Store the digest of one bucket."""
 
-    partition: int
-    bucket: int
-    digest: int
+    __slots__ = ("bucket", "digest", "partition")
+
+    def __init__(self, partition: int, bucket: int, digest: int) -> None:
+        self.partition = partition
+        self.bucket = bucket
+        self.digest = digest
 
 
 Write = PutRecord | PutCell | DeleteCell | ClearCells | PutDigest

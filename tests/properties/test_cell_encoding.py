@@ -20,6 +20,7 @@ from becket.core.replication.encoding import (
     decode_shown,
     encode_cell,
     encode_partition,
+    seal,
 )
 from becket.core.replication.store import EMPTY, PartitionRecord
 from becket.core.replication.versions import ZERO, Epoch, Version
@@ -49,6 +50,9 @@ def test_a_cell_reads_back(cell: Cell) -> None:
     assert decode_cell(encoded) == cell
     assert decode_head(encoded) == cell.head
     assert decode_shown(encoded) == cell.shown
+    sealed = seal(encoded)
+    assert (sealed.ver, sealed.rec_floor, sealed.head) == (cell.ver, cell.rec_floor, cell.head)
+    assert sealed.opened() == cell
 
 
 @given(PARTITIONS)
@@ -69,7 +73,7 @@ def test_r8_one_flipped_bit_is_noticed(cell: Cell, data: st.DataObject) -> None:
     encoded = bytearray(encode_cell(cell))
     bit = data.draw(st.integers(0, len(encoded) * 8 - 1))
     encoded[bit // 8] ^= 1 << bit % 8
-    for decode in (decode_cell, decode_head, decode_shown):
+    for decode in (decode_cell, decode_head, decode_shown, seal):
         with pytest.raises(EncodingError):
             decode(bytes(encoded))
 
@@ -78,7 +82,7 @@ def test_r8_one_flipped_bit_is_noticed(cell: Cell, data: st.DataObject) -> None:
 def test_a_cell_cut_short_is_noticed(cell: Cell, data: st.DataObject) -> None:
     encoded = encode_cell(cell)
     short = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
-    for decode in (decode_cell, decode_head, decode_shown):
+    for decode in (decode_cell, decode_head, decode_shown, seal):
         with pytest.raises(EncodingError):
             decode(short)
 
@@ -86,7 +90,7 @@ def test_a_cell_cut_short_is_noticed(cell: Cell, data: st.DataObject) -> None:
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_read_or_raise_encoding_error(body: bytes, sealed: bool) -> None:
     data = struct.pack("<BI", FORMAT, zlib.crc32(body)) + body if sealed else body
-    for decode in (decode_cell, decode_head, decode_shown, decode_partition):
+    for decode in (decode_cell, decode_head, decode_shown, decode_partition, seal):
         with contextlib.suppress(EncodingError):
             decode(data)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from becket.core.replication import registers
-from becket.core.replication.cells import Cell, Head, Result
+from becket.core.replication.cells import Cell, Head, Result, SealedCell
 from becket.core.replication.store import (
     ClearCells,
     CorruptCellError,
@@ -46,7 +46,8 @@ class Image:
         """Apply one transaction."""
         for write in writes:
             if isinstance(write, PutCell):
-                self.cells.setdefault(write.partition, {})[write.key] = write.cell
+                cell = write.cell.opened() if isinstance(write.cell, SealedCell) else write.cell
+                self.cells.setdefault(write.partition, {})[write.key] = cell
                 self.corrupt.discard((write.partition, write.key))
             elif isinstance(write, PutDigest):
                 self.digests.setdefault(write.partition, {})[write.bucket] = write.digest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from becket.core.replication.cells import Answer, Attempt, Operation
+from becket.core.replication.cells import Answer, Attempt, Operation, SealedCell
 from becket.core.replication.messages import Accept, CopyIn, CopyKeys, Message, Reply, Status
 from becket.core.replication.versions import Epoch, Version
 from becket.core.ring.config import Config
@@ -80,7 +80,8 @@ def message_in_words(message: Message) -> str:
     else:
         text += f" {getattr(message, 'id', 0) % 2**32}"
     if isinstance(message, Accept | CopyIn):
-        text += f" {_word(message.cell.ver)}={_value(message.cell.value)}"
+        cell = message.cell.opened() if isinstance(message.cell, SealedCell) else message.cell
+        text += f" {_word(cell.ver)}={_value(cell.value)}"
     if isinstance(message, CopyKeys):
         text += "".join(f" {_word(cell.ver)}={_value(cell.value)}" for _, cell in message.cells)
     epoch = getattr(message, "epoch", None)

@@ -235,9 +235,9 @@ RING = (
         (
             core(
                 "replica",
-                "config is None or self.disk not in config.member_set:\n            return",
-                "config is None or self.disk not in config.member_set:\n"
-                "            if config is not None and self.disk not in config.member_set:\n"
+                "self.disk not in part.members:\n            return",
+                "self.disk not in part.members:\n"
+                "            if config is not None and self.disk not in part.members:\n"
                 "                return None\n"
                 "            return",
             ),
@@ -313,9 +313,8 @@ RING = (
         (
             core(
                 "replica",
-                "if message.gen < part.gen or config is None",
-                "if (message.gen < part.gen and not isinstance(message, Accept | CopyIn))"
-                " or config is None",
+                "if message.gen < part.gen or self",
+                "if (message.gen < part.gen and not isinstance(message, Accept | CopyIn)) or self",
             ),
         ),
         schedule="accept_after_rejoining",
@@ -327,7 +326,7 @@ RING = (
         (
             core(
                 "replica",
-                "if message.gen < part.gen or config is None or self.disk not in",
+                "if message.gen < part.gen or self.disk not in",
                 "if config is None or False and self.disk not in",
             ),
             core("replica", "yes = message.gen >= part.gen and", "yes ="),

@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from becket.core.replication.cells import Answer, Attempt, Kind, Operation, Outcome, Reason, Result
+from becket.core.replication.cells import (
+    Answer,
+    Attempt,
+    Kind,
+    Operation,
+    Outcome,
+    Reason,
+    Result,
+    SealedCell,
+)
 from becket.core.replication.effects import Certificate
 from becket.core.replication.member import Member
-from becket.core.replication.messages import Message, Sent
+from becket.core.replication.messages import Accept, Message, Sent
 from becket.core.replication.settings import Settings
 from becket.core.replication.versions import Identity
 from becket.core.ring.config import Config
@@ -127,7 +136,8 @@ class Process:
     def receive(self, sender: Identity, to: Identity, messages: list[Message]) -> None:
         """An envelope arrives, perhaps one that was sent to an earlier process of this disk."""
         if to.disk == self.disk.disk and self._awake(self.receive, sender, to, messages):
-            self._step(lambda member: member.receive(self.clock.read(), sender, messages))
+            arrived = [_sealed(message) for message in messages]
+            self._step(lambda member: member.receive(self.clock.read(), sender, arrived))
 
     def submit(self, attempt: Attempt, timeout_us: int, client: Callable[[Answer], None]) -> None:
         """A client's attempt arrives."""
@@ -257,3 +267,11 @@ class Process:
 
 def _hand_over(member: Member, clocks: tuple[int, int], leaving: bool) -> None:
     member.hand_over(clocks, leaving=leaving)
+
+
+def _sealed(message: Message) -> Message:
+    """The message as it arrives at a real member: of an Accept's cell only the head was read."""
+    if not isinstance(message, Accept) or isinstance(message.cell, SealedCell):
+        return message
+    cell = message.cell
+    return message._replace(cell=SealedCell(b"", cell.head, lambda _: cell))

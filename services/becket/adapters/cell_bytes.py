@@ -7,11 +7,13 @@ what it has forgotten is encoded again, to the same bytes.
 
 from __future__ import annotations
 
+from typing import Final
+
 from becket.core.replication.cells import Cell
 from becket.core.replication.encoding import decode_cell, encode_cell
 
-MOST_CELLS = 256
-MOST_BYTES = 16 << 10
+MOST_CELLS: Final = 256
+MOST_BYTES: Final = 16 << 10
 """A longer cell is not remembered: it would cost more memory than time."""
 
 
@@ -45,5 +47,5 @@ class CellBytes:
         self._known[id(cell)] = (cell, data)
 
 
-CELL_BYTES = CellBytes()
+CELL_BYTES: Final = CellBytes()
 """One for the process: what comes in at one end goes out at another."""

@@ -36,11 +36,18 @@ class EngineCorruptError(BecketError):
     """
 
 
-class Put(NamedTuple):
-    """Store ``value`` under ``key``."""
+class Put:
+    """Store ``value`` under ``key``.
 
-    key: bytes
-    value: bytes
+    A class and no tuple: two are made for each write of a client, and a compiled one is made in a
+    quarter of the time.
+    """
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, key: bytes, value: bytes) -> None:
+        self.key = key
+        self.value = value
 
 
 class Delete(NamedTuple):

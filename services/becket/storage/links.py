@@ -22,12 +22,11 @@ from becket.adapters.rpc.channels import (
     is_asked_to_end,
     open_channel,
 )
+from becket.adapters.rpc.envelopes import envelope, messages_of, to_bytes
 from becket.adapters.rpc.peers import (
     BULK,
     PeerMessageError,
     claim_reply_from_proto,
-    from_protos,
-    to_proto,
 )
 from becket.api.v1 import replica_pb2 as pb
 from becket.api.v1 import replica_pb2_grpc as rpc
@@ -44,8 +43,6 @@ from becket.core.replication.versions import Identity
 from becket.core.ring.config import Disk
 from becket.storage.hellos import Hellos
 from becket.storage.outboxes import Outbox
-
-_NOTHING = pb.PeerMessage()
 
 FIRST_PAUSE_S = 0.03
 LONGEST_PAUSE_S = 0.5
@@ -86,7 +83,7 @@ class BeatSource(Protocol):
 class Outlet(Protocol):
     """A stream that a peer has opened to this member, for answers to what came on it."""
 
-    def put(self, entry: pb.PeerMessage) -> None:
+    def put(self, entry: bytes) -> None:
         """Queue an answer."""
 
     def put_claim_reply(self, reply: ClaimReply) -> None:
@@ -101,8 +98,8 @@ class Link:
 
     def __init__(self, links: Links, disk: Disk) -> None:
         self.disk = disk
-        self.exchange: Outbox[pb.PeerMessage] = Outbox()
-        self.bulk: Outbox[pb.PeerMessage] = Outbox()
+        self.exchange: Outbox[bytes] = Outbox()
+        self.bulk: Outbox[bytes] = Outbox()
         self.beats: Outbox[Claim | None] = Outbox(limit=4)
         self.traces: deque[str] = deque(maxlen=16)
         """The traces that entries on the exchange belong to."""
@@ -198,15 +195,18 @@ class Link:
         await begin(call, pb.ExchangeRequest(hello=self._links.hellos.say(self.disk)))
         async with self._reading(call, self.exchange, self._on_messages):
             while entries := await self.exchange.take():
-                await call.write(pb.ExchangeRequest(messages=entries, traceparents=self.traces))
-                self.traces.clear()
+                request = pb.ExchangeRequest.FromString(envelope(entries))
+                if self.traces:
+                    request.traceparents.extend(self.traces)
+                    self.traces.clear()
+                await call.write(request)
 
     async def _bulk(self) -> None:
         call = (await self._stub()).Copy()
         await begin(call, pb.CopyRequest(hello=self._links.hellos.say(self.disk)))
         async with self._reading(call, self.bulk, self._on_messages):
             while entries := await self.bulk.take():
-                await call.write(pb.CopyRequest(messages=entries))
+                await call.write(pb.CopyRequest.FromString(envelope(entries)))
 
     async def _beat(self) -> None:
         call = (await self._stub()).Beat()
@@ -253,7 +253,7 @@ class Link:
 
     def _on_messages(self, peer: Identity, response: pb.ExchangeResponse | pb.CopyResponse) -> None:
         if response.messages:
-            self._links.listener.receive(peer, from_protos(response.messages))
+            self._links.listener.receive(peer, messages_of(response.SerializeToString()))
 
     def _on_beat(self, peer: Identity, response: pb.BeatResponse) -> None:
         self._links.listener.heard(peer)
@@ -347,7 +347,7 @@ class Links:
 
     def send(self, sent: Sequence[Sent]) -> None:
         """Queue each message on its stream; without a stream it is lost, as R10 allows."""
-        last, entry, claims = None, _NOTHING, False
+        last, entry, claims = None, b"", False
         for to, message in sent:
             if isinstance(message, Reply | WouldReply):
                 self._answer(to, message)
@@ -362,7 +362,7 @@ class Links:
                     claims = True
                     continue
                 if message is not last:  # a message to several peers is put together once
-                    last, entry = message, to_proto(message)
+                    last, entry = message, to_bytes(message)
                 if isinstance(message, BULK):
                     link.bulk.put(entry)
                 else:
@@ -388,7 +388,7 @@ class Links:
         table = self._bulks if is_bulk else self._exchanges
         outlet = table.get(to) or self._exchanges.get(to) or self._bulks.get(to)
         if outlet is not None:
-            outlet.put(to_proto(message))
+            outlet.put(to_bytes(message))
 
     def beat(self, disks: Sequence[Disk]) -> None:
         """Send a beat to these peers at the next occasion."""

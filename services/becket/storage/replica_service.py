@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 import grpc
 
+from becket.adapters.rpc.envelopes import envelope, messages_of
 from becket.adapters.rpc.peers import (
     PeerMessageError,
     claim_from_proto,
     claim_reply_from_proto,
     claim_reply_to_proto,
-    from_protos,
 )
 from becket.adapters.rpc.rings import config_from_proto
 from becket.api.v1 import replica_pb2 as pb
@@ -70,10 +70,10 @@ class _Outlet:
     def __init__(self, hello: pb.Hello) -> None:
         self._reads_in_requests = hello.reads_replies_in_requests
         self._said: tuple[object, ...] = ()
-        self.outbox: Outbox[pb.PeerMessage] = Outbox()
+        self.outbox: Outbox[bytes] = Outbox()
         self.claims: Outbox[ClaimReply] = Outbox(limit=4)
 
-    def put(self, entry: pb.PeerMessage) -> None:
+    def put(self, entry: bytes) -> None:
         self.outbox.put(entry)
 
     def put_claim_reply(self, reply: ClaimReply) -> None:
@@ -112,7 +112,7 @@ class ReplicaServicer(rpc.ReplicaServiceServicer):
         yield pb.ExchangeResponse(hello=self._hellos.say(peer.disk))
         async with self._reading("exchange", requests, peer, outlet):
             while entries := await outlet.outbox.take():
-                yield pb.ExchangeResponse(messages=entries)
+                yield pb.ExchangeResponse.FromString(envelope(entries))
                 outlet.outbox.acked()
 
     async def Copy(  # noqa: N802
@@ -125,7 +125,7 @@ class ReplicaServicer(rpc.ReplicaServiceServicer):
         yield pb.CopyResponse(hello=self._hellos.say(peer.disk))
         async with self._reading("bulk", requests, peer, outlet):
             while entries := await outlet.outbox.take():
-                yield pb.CopyResponse(messages=entries)
+                yield pb.CopyResponse.FromString(envelope(entries))
                 outlet.outbox.acked()
 
     async def Beat(  # noqa: N802
@@ -178,7 +178,7 @@ class ReplicaServicer(rpc.ReplicaServiceServicer):
                 self._listener.receive(peer, said)
             return
         try:
-            messages = from_protos(request.messages)
+            messages = messages_of(request.SerializeToString())
         except PeerMessageError as error:
             raise InvalidInputError("messages", str(error)) from error
         self._listener.receive(peer, messages)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from becket.adapters.cell_bytes import CELL_BYTES
 from becket.adapters.engines.damage import Damage
 from becket.core.errors import EncodingError
-from becket.core.replication.cells import NOTHING, Cell, Head, Result
+from becket.core.replication.cells import NOTHING, AnyCell, Cell, Head, Result, SealedCell
 from becket.core.replication.encoding import (
     decode_cell,
     decode_head,
@@ -37,18 +37,22 @@ from becket.core.replication.store import (
 )
 from becket.ports.engine import Change, Delete, DeleteRange, Engine, EngineCorruptError, Put
 
-_INCARNATION, _RING = b"i", b"r"
-_PARTITION, _DIGEST, _CELL = b"p", b"d", b"k"
-_NUMBER = struct.Struct(">I")
-_BUCKET = struct.Struct(">IH")
-_COUNT = struct.Struct("<Q")
+_INCARNATION: Final = b"i"
+_RING: Final = b"r"
+_PARTITION: Final = b"p"
+_DIGEST: Final = b"d"
+_CELL: Final = b"k"
+_NUMBER: Final = struct.Struct(">I")
+_BUCKET: Final = struct.Struct(">IH")
+_DIGEST_KEY: Final = struct.Struct(">cIH")
+_COUNT: Final = struct.Struct("<Q")
 _PAGE = 1000
 
 Decoded = TypeVar("Decoded")
 
-MOST_CELLS = 4096
-MOST_VALUE_BYTES = 8 << 20
-MOST_SHOWN_BYTES = 1 << 10
+MOST_CELLS: Final = 16_384
+MOST_VALUE_BYTES: Final = 8 << 20
+MOST_SHOWN_BYTES: Final = 1 << 10
 """A longer value is not remembered for gets."""
 
 
@@ -102,9 +106,12 @@ class EngineCells:
     def get(self, partition: int, key: bytes) -> Cell | None:
         """The cell, None when ABSENT; raises CorruptCellError."""
         recent = self._recent.get(partition, key)
-        if recent is not None:
+        if recent is None:
+            cell = self._get(partition, key, decode_cell)
+        elif isinstance(recent, SealedCell):
+            cell = self._decoded(partition, key, recent.data, decode_cell)
+        else:
             return recent
-        cell = self._get(partition, key, decode_cell)
         if cell is not None:
             self._recent.put(partition, key, cell)
         return cell
@@ -115,13 +122,21 @@ class EngineCells:
         It costs a third of reading the cell. Raises CorruptCellError.
         """
         recent = self._recent.get(partition, key)
-        return recent if recent is not None else self._get(partition, key, decode_head)
+        if recent is None:
+            return self._get(partition, key, decode_head)
+        return recent.head if isinstance(recent, SealedCell) else recent
 
     def shown(self, partition: int, key: bytes) -> Result:
         """What a get of the cell finds; raises CorruptCellError."""
         found = self._recent.shown(partition, key)
         if found is None:
-            found = self._get(partition, key, decode_shown) or NOTHING
+            recent = self._recent.get(partition, key)
+            if isinstance(recent, Cell):
+                return recent.shown
+            if recent is not None:
+                found = self._decoded(partition, key, recent.data, decode_shown)
+            else:
+                found = self._get(partition, key, decode_shown) or NOTHING
             self._recent.note_shown(partition, key, found)
         return found
 
@@ -133,8 +148,11 @@ class EngineCells:
         except EngineCorruptError as error:
             self.damage.note_unreadable(str(error))
             raise CorruptCellError(f"{key!r} of partition {partition}: {error}") from error
-        if raw is None:
-            return None
+        return None if raw is None else self._decoded(partition, key, raw, decode)
+
+    def _decoded(
+        self, partition: int, key: bytes, raw: bytes, decode: Callable[[bytes], Decoded]
+    ) -> Decoded:
         try:
             return decode(raw)
         except EncodingError as error:
@@ -191,8 +209,9 @@ class EngineCells:
         for write in writes:
             # The two that every put of a client makes come first, without a list for each.
             if isinstance(write, PutCell):
-                partition, name, cell = write
-                batch.append(Put(_cells(partition) + name, CELL_BYTES.encode(cell)))
+                partition, name, cell = write.partition, write.key, write.cell
+                data = cell.data if isinstance(cell, SealedCell) else CELL_BYTES.encode(cell)
+                batch.append(Put(_cells(partition) + name, data))
                 recent.put(partition, name, cell)
                 damage.note_written(partition, name)
                 continue
@@ -210,45 +229,44 @@ class EngineCells:
 
 
 class RecentCells:
-    """Cells that were read or written last, decoded: a key that is written again is read first.
+    """Cells that were read or written last: a key that is written again is read first.
 
     Bounded in number and in bytes of values; a value that would fill a good part is not kept.
+    Those that came sealed from a coordinator stay so until they are asked for.
     """
 
     def __init__(self, cells: int = MOST_CELLS, value_bytes: int = MOST_VALUE_BYTES) -> None:
-        self._cells: OrderedDict[tuple[int, bytes], Cell] = OrderedDict()
+        self._cells: OrderedDict[tuple[int, bytes], AnyCell] = OrderedDict()
         self._shown: dict[tuple[int, bytes], Result] = {}
         """What gets have found: cheaper to read than whole cells, which only writes need."""
         self._most = cells
         self._most_bytes = value_bytes
         self._bytes = 0
 
-    def get(self, partition: int, key: bytes) -> Cell | None:
+    def get(self, partition: int, key: bytes) -> AnyCell | None:
         """The cell, None where it is not remembered."""
-        cell = self._cells.get((partition, key))
+        at = (partition, key)
+        cell = self._cells.get(at)
         if cell is not None:
-            self._cells.move_to_end((partition, key))
+            self._cells.move_to_end(at)
         return cell
 
-    def put(self, partition: int, key: bytes, cell: Cell) -> None:
+    def put(self, partition: int, key: bytes, cell: AnyCell) -> None:
         """Remember a cell."""
-        self.drop(partition, key)
-        size = len(cell.value or b"")
+        at = (partition, key)
+        self._drop(at)
+        size = _size(cell)
         if 16 * size > self._most_bytes:
             return
-        self._cells[partition, key] = cell
+        self._cells[at] = cell
         self._bytes += size
         while len(self._cells) > self._most or self._bytes > self._most_bytes:
             _, oldest = self._cells.popitem(last=False)
-            self._bytes -= len(oldest.value or b"")
+            self._bytes -= _size(oldest)
 
     def shown(self, partition: int, key: bytes) -> Result | None:
-        """What a get of the cell finds, None where that is not remembered."""
-        found = self._shown.get((partition, key))
-        if found is not None:
-            return found
-        cell = self.get(partition, key)
-        return None if cell is None else cell.shown
+        """What a get of the cell has found, None where that is not remembered."""
+        return self._shown.get((partition, key))
 
     def note_shown(self, partition: int, key: bytes, found: Result) -> None:
         """Remember what a get has found; when there is no room, all of these are forgotten."""
@@ -260,10 +278,14 @@ class RecentCells:
 
     def drop(self, partition: int, key: bytes) -> None:
         """Forget a cell."""
-        self._shown.pop((partition, key), None)
-        cell = self._cells.pop((partition, key), None)
+        self._drop((partition, key))
+
+    def _drop(self, at: tuple[int, bytes]) -> None:
+        if self._shown:
+            self._shown.pop(at, None)
+        cell = self._cells.pop(at, None)
         if cell is not None:
-            self._bytes -= len(cell.value or b"")
+            self._bytes -= _size(cell)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -272,9 +294,13 @@ class RecentCells:
         self._bytes = 0
 
 
+def _size(cell: AnyCell) -> int:
+    return len(cell.data if isinstance(cell, SealedCell) else cell.value or b"")
+
+
 def _put_digest(write: PutDigest) -> Put:
-    partition, bucket, digest = write
-    return Put(_DIGEST + _BUCKET.pack(partition, bucket), digest.to_bytes(16, "little"))
+    key = _DIGEST_KEY.pack(_DIGEST, write.partition, write.bucket)
+    return Put(key, write.digest.to_bytes(16, "little"))
 
 
 def _changes(write: PutRecord | DeleteCell | ClearCells) -> list[Change]:
@@ -287,8 +313,15 @@ def _changes(write: PutRecord | DeleteCell | ClearCells) -> list[Change]:
     return [DeleteRange(cells, _after(cells)), DeleteRange(digests, _after(digests))]
 
 
+_PREFIXES: Final[dict[int, bytes]] = {}
+
+
 def _cells(partition: int) -> bytes:
-    return _CELL + _NUMBER.pack(partition)
+    """What the keys of a partition's cells begin with; remembered, because each write asks."""
+    prefix = _PREFIXES.get(partition)
+    if prefix is None:
+        prefix = _PREFIXES[partition] = _CELL + _NUMBER.pack(partition)
+    return prefix
 
 
 def _after(prefix: bytes) -> bytes:

@@ -95,9 +95,10 @@ class RocksEngine:
     def apply(self, batch: Sequence[Change]) -> None:
         """Apply all changes in order, atomically, to the log and the memtable."""
         writes = WriteBatch(raw_mode=True)
+        put = writes.put
         for change in batch:
             if isinstance(change, Put):
-                writes.put(change.key, change.value)
+                put(change.key, change.value)
             elif isinstance(change, Delete):
                 writes.delete(change.key)
             else:

@@ -7,7 +7,7 @@ the field as the proto names it, before anything is done. Must not decide where 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -41,7 +41,7 @@ _LINEARIZABLE = (int(kv.CONSISTENCY_UNSPECIFIED), int(kv.CONSISTENCY_LINEARIZABL
 Request = kv.GetRequest | kv.PutRequest | kv.DeleteRequest | kv.IncrementRequest
 Write = kv.PutRequest | kv.DeleteRequest | kv.IncrementRequest
 
-GET = Operation(Kind.GET)
+GET: Final = Operation(Kind.GET)
 """Every read; one object, so that it is told by identity."""
 
 
@@ -57,7 +57,7 @@ class Caller(NamedTuple):
     retry: bool = False
 
 
-NOBODY = Caller()
+NOBODY: Final = Caller()
 
 
 class Parsed(NamedTuple):

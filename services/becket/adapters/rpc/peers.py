@@ -22,8 +22,8 @@ from becket.adapters.rpc.rings import (
 from becket.api.v1 import replica_pb2 as pb
 from becket.api.v1 import types_pb2
 from becket.core.errors import BecketError, InvalidInputError
-from becket.core.replication.cells import Cell
-from becket.core.replication.encoding import MOST_EPOCHS
+from becket.core.replication.cells import AnyCell, Cell, SealedCell
+from becket.core.replication.encoding import MOST_EPOCHS, seal
 from becket.core.replication.messages import (
     Accept,
     Check,
@@ -90,15 +90,25 @@ def _epoch(epoch: Epoch) -> types_pb2.Epoch:
     return epoch_to_proto(epoch)
 
 
-def _set_cell(target: pb.Cell, cell: Cell) -> None:
+def _set_cell(target: pb.Cell, cell: AnyCell) -> None:
     _set_version(target.version, cell.ver)
-    target.content = CELL_BYTES.encode(cell)
+    target.content = cell.data if isinstance(cell, SealedCell) else CELL_BYTES.encode(cell)
 
 
 def _cell(message: pb.Cell) -> Cell:
     cell = CELL_BYTES.decode(message.content)
-    (counter, disk, incarnation), seq = cell.ver
-    beside = message.version
+    _check_version(message.version, cell.ver)
+    return cell
+
+
+def _sealed(message: pb.Cell) -> SealedCell:
+    cell = seal(message.content)
+    _check_version(message.version, cell.ver)
+    return cell
+
+
+def _check_version(beside: types_pb2.Version, version: Version) -> None:
+    (counter, disk, incarnation), seq = version
     epoch = beside.epoch
     if (
         seq != beside.sequence
@@ -107,7 +117,6 @@ def _cell(message: pb.Cell) -> Cell:
         or incarnation != epoch.incarnation
     ):
         raise PeerMessageError("a cell's version is not the one beside it")
-    return cell
 
 
 # To the wire
@@ -260,7 +269,7 @@ def _read_prepare(entry: pb.PeerMessage) -> Message:
 def _read_accept(entry: pb.PeerMessage) -> Message:
     config = config_from_proto(entry.config) if entry.HasField("config") else None
     body = entry.accept
-    return Accept(*_head(entry), config, body.key, _cell(body.cell), body.repair)
+    return Accept(*_head(entry), config, body.key, _sealed(body.cell), body.repair)
 
 
 def _read_copy_in(entry: pb.PeerMessage) -> Message:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Final
 
 from becket.api.v1 import types_pb2
 from becket.core.errors import InvalidRingError
@@ -27,6 +28,9 @@ _STATE_TO_PROTO = {
     MemberState.GONE: types_pb2.MEMBER_STATE_GONE,
 }
 _STATE_FROM_PROTO = {proto: state for state, proto in _STATE_TO_PROTO.items()}
+
+
+_SHORT: Final = [bytes((number,)) for number in range(0x80)]
 
 
 def epoch_to_proto(epoch: Epoch) -> types_pb2.Epoch:
@@ -74,15 +78,15 @@ def _epoch_field(epoch: Epoch) -> bytes:
 def varint(number: int) -> bytes:
     """A number as protobuf writes it: seven bits a byte, the last one without the eighth."""
     if number < 0x80:
-        return bytes((number,))
+        return _SHORT[number]
     if number < 0x4000:
-        return bytes((number & 0x7F | 0x80, number >> 7))
-    out = bytearray()
+        return (number & 0x7F | 0x80 | number >> 7 << 8).to_bytes(2, "little")
+    size, spread = 0, 0
     while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
+        spread |= (number & 0x7F | 0x80) << size
         number >>= 7
-    out.append(number)
-    return bytes(out)
+        size += 8
+    return (spread | number << size).to_bytes(size // 8 + 1, "little")
 
 
 def field_bytes(tag: bytes, data: bytes) -> bytes:

@@ -7,8 +7,9 @@ section 4, invariant 10).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from becket.core.replication.versions import Version
 
@@ -60,7 +61,7 @@ class Result(NamedTuple):
     expire_ms: int = 0
 
 
-NOTHING = Result(Verdict.ABSENT)
+NOTHING: Final = Result(Verdict.ABSENT)
 """The answer of a get where there is no value."""
 
 
@@ -121,6 +122,30 @@ class Head(NamedTuple):
     is_tombstone: bool
     expire_ms: int
     rec_floor: Version
+
+
+class SealedCell:
+    """A cell as its bytes, of which only the head has been read.
+
+    All that a replica needs of a cell to keep it: reading its records costs several times as much,
+    and only the key's coordinator ever looks at them.
+    """
+
+    __slots__ = ("_read", "data", "head", "rec_floor", "ver")
+
+    def __init__(self, data: bytes, head: Head, read: Callable[[bytes], Cell]) -> None:
+        self.data = data
+        self.head = head
+        self.ver = head.ver
+        self.rec_floor = head.rec_floor
+        self._read = read
+
+    def opened(self) -> Cell:
+        """All of it; raises EncodingError."""
+        return self._read(self.data)
+
+
+AnyCell = Cell | SealedCell
 
 
 class Attempt(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from becket.core.errors import BugError
-from becket.core.replication.cells import Cell
+from becket.core.replication.cells import AnyCell, Cell
 from becket.core.replication.store import PartitionRecord
 from becket.core.replication.versions import Epoch, Version
 from becket.core.ring.config import Config
@@ -72,7 +72,7 @@ def one_content(key: bytes, stored: Cell | None, arrived: Cell) -> None:
         raise InvariantError(4, f"{key!r} at {arrived.ver} is both {stored} and {arrived}")
 
 
-def accept_is_of_epoch(key: bytes, cell: Cell, epoch: Epoch) -> None:
+def accept_is_of_epoch(key: bytes, cell: AnyCell, epoch: Epoch) -> None:
     """Invariant 4: an Accept's version is of the epoch it is sent under."""
     if cell.ver.epoch != epoch:
         raise InvariantError(4, f"Accept of {key!r} at {cell.ver} under {epoch}")

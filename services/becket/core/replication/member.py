@@ -26,12 +26,14 @@ from becket.core.replication.coordinator import Coordinator
 from becket.core.replication.effects import Effects
 from becket.core.replication.lookout import Lookout
 from becket.core.replication.messages import (
+    Accept,
     Claim,
     ClaimReply,
     HandOver,
     Message,
     Release,
     Reply,
+    Request,
     Sent,
     Status,
     WouldPromise,
@@ -305,6 +307,8 @@ class Member:
     def _dispatch(self, sender: Identity, message: Message) -> None:
         if isinstance(message, Reply):
             self._on_reply(sender, message)
+        elif isinstance(message, Accept):
+            self._serve(sender, message)
         elif isinstance(message, Claim):
             self._claims.on_claim(sender, message)
         elif isinstance(message, ClaimReply):
@@ -321,9 +325,12 @@ class Member:
         elif isinstance(message, Release):
             self._on_release(message)
         else:
-            self._seat(message.partition)
-            reply = self.replica.handle(message)
-            self._ctx.out.replies.append(Sent(sender.disk, reply))
+            self._serve(sender, message)
+
+    def _serve(self, sender: Identity, message: Request) -> None:
+        self._seat(message.partition)
+        reply = self.replica.handle(message)
+        self._ctx.out.replies.append(Sent(sender.disk, reply))
 
     def _on_release(self, message: Release) -> None:
         part = self._seat(message.partition).part

@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from becket.core.replication.cells import Cell
+from becket.core.replication.cells import AnyCell, Cell
 from becket.core.replication.versions import Epoch, Version
 from becket.core.ring.config import Config, Disk
 
@@ -70,7 +70,7 @@ class Accept(NamedTuple):
     id: int
     config: Config | None
     key: bytes
-    cell: Cell
+    cell: AnyCell
     repair: int
 
 

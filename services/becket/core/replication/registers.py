@@ -42,25 +42,35 @@ class Verb(IntEnum):
     """Answer when the cell of this fold is chosen."""
 
 
-class Decision(NamedTuple):
+class Decision:
     """One attempt of a fold, and what becomes of it."""
 
-    attempt: Attempt
-    verb: Verb
-    results: tuple[Result, ...]
-    reason: Reason
+    __slots__ = ("attempt", "reason", "results", "verb")
+
+    def __init__(
+        self, attempt: Attempt, verb: Verb, results: tuple[Result, ...], reason: Reason
+    ) -> None:
+        self.attempt = attempt
+        self.verb = verb
+        self.results = results
+        self.reason = reason
 
 
-class Fold(NamedTuple):
+class Fold:
     """Several attempts executed one after the other; ``cell`` None: nothing is to be written.
 
     ``deposed``: an attempt knew a newer epoch, so this coordinator must step down (R30).
     """
 
-    cell: Cell | None
-    seq: int
-    decisions: list[Decision]
-    deposed: bool
+    __slots__ = ("cell", "decisions", "deposed", "seq")
+
+    def __init__(
+        self, cell: Cell | None, seq: int, decisions: list[Decision], *, deposed: bool
+    ) -> None:
+        self.cell = cell
+        self.seq = seq
+        self.decisions = decisions
+        self.deposed = deposed
 
 
 class Reign(NamedTuple):
@@ -102,7 +112,7 @@ def fold(base: Cell | None, attempts: Sequence[Attempt], reign: Reign, settings:
             cell = changed
         elif written and decision.verb in (Verb.READ, Verb.RECORDED):
             # It rests on a write of this fold that is not chosen yet.
-            decision = decision._replace(verb=Verb.WRITTEN)
+            decision.verb = Verb.WRITTEN
         decisions.append(decision)
     return Fold(None if cell is base else cell, seq, decisions, deposed=False)
 

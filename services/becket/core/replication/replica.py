@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from becket.core.replication import invariants
-from becket.core.replication.cells import Cell
+from becket.core.replication.cells import AnyCell, SealedCell
 from becket.core.replication.digests import bucket_of
 from becket.core.replication.leases import Pair
 from becket.core.replication.messages import (
@@ -50,6 +50,7 @@ class Part:
         "cleared_us",
         "corrupt",
         "max_counter",
+        "members",
         "number",
         "record",
         "released",
@@ -59,6 +60,8 @@ class Part:
     def __init__(self, number: int, record: PartitionRecord, now_us: int) -> None:
         self.number = number
         self.record = record
+        self.members = _members(record)
+        """Of the record's config; kept, because every message asks."""
         self.corrupt: dict[bytes, int] = {}
         self.released: Epoch = NO_EPOCH
         self.touched_us = now_us
@@ -70,6 +73,10 @@ class Part:
     def gen(self) -> int:
         """The highest generation seen; 0 where no config is known."""
         return self.record.config.gen if self.record.config is not None else 0
+
+
+def _members(record: PartitionRecord) -> frozenset[Disk]:
+    return record.config.member_set if record.config is not None else frozenset()
 
 
 class Watcher(Protocol):
@@ -169,6 +176,8 @@ class Replica:
 
     def _save(self, part: Part, record: PartitionRecord) -> None:
         invariants.record_never_falls(part.record, record)
+        if record.config is not part.record.config:
+            part.members = _members(record)
         part.record = record
         self.serial += 1
         self._store.put_record(part.number, record)
@@ -256,7 +265,7 @@ class Replica:
                 return self._reply(part, message, Status.BEHIND)
             self.adopt(part, message.config)
         config = part.record.config
-        if message.gen < part.gen or config is None or self.disk not in config.member_set:
+        if message.gen < part.gen or self.disk not in part.members:
             return self._reply(part, message, Status.GEN)._replace(config=config)
         return None
 
@@ -290,7 +299,7 @@ class Replica:
         invariants.accept_is_of_epoch(message.key, cell, message.epoch)
         return self._store_cell(part, message, cell)
 
-    def _store_cell(self, part: Part, message: Accept | CopyIn, cell: Cell) -> Reply:
+    def _store_cell(self, part: Part, message: Accept | CopyIn, cell: AnyCell) -> Reply:
         repair = message.repair if isinstance(message, Accept) else 0
         status = self._keep(part, message.key, cell, repair)
         if status is Status.CORRUPT:
@@ -307,7 +316,7 @@ class Replica:
         )
         return self._reply(part, message)._replace(keys=left)
 
-    def _keep(self, part: Part, key: bytes, cell: Cell, repair: int) -> Status:
+    def _keep(self, part: Part, key: bytes, cell: AnyCell, repair: int) -> Status:
         """Store a cell over an older one; OK where this version or a newer one is there."""
         if cell.ver <= part.record.floor:
             return Status.FLOOR
@@ -323,7 +332,8 @@ class Replica:
                 del part.corrupt[key]
                 self._store.reweigh(part.number, bucket_of(key, self._settings.buckets))
         elif cell.ver == stored.ver:
-            invariants.one_content(key, self._store.get(part.number, key), cell)
+            arrived = cell.opened() if isinstance(cell, SealedCell) else cell
+            invariants.one_content(key, self._store.get(part.number, key), arrived)
         return Status.OK
 
     def _read_key(self, part: Part, message: ReadKey) -> Reply:

@@ -6,7 +6,7 @@ epoch is made by one process once (R9).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from becket.core.ring.config import Disk
 
@@ -38,5 +38,5 @@ class Version(NamedTuple):
     seq: int
 
 
-NO_EPOCH = Epoch(0, "", 0)
-ZERO = Version(NO_EPOCH, 0)
+NO_EPOCH: Final = Epoch(0, "", 0)
+ZERO: Final = Version(NO_EPOCH, 0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from becket.adapters.rpc import peers
+from becket.adapters.rpc import envelopes, peers
 from becket.api.v1 import replica_pb2 as pb
-from becket.core.replication.cells import Cell, Record, Result, Verdict
+from becket.core.replication.cells import Cell, Record, Result, SealedCell, Verdict
 from becket.core.replication.messages import (
     Accept,
     Check,
@@ -75,7 +75,46 @@ MESSAGES: list[Message] = [
 def test_there_and_back(message: Message) -> None:
     entry = peers.to_proto(message)  # type: ignore[arg-type]
     again = pb.PeerMessage.FromString(entry.SerializeToString())
-    assert peers.from_protos([again]) == [message]
+    assert list(map(opened, peers.from_protos([again]))) == [message]
+
+
+def opened(message: Message) -> Message:
+    """The message with all of its cell read."""
+    if isinstance(message, Accept) and isinstance(message.cell, SealedCell):
+        return message._replace(cell=message.cell.opened())
+    return message
+
+
+def test_the_short_way_writes_what_protobuf_writes_and_reads_it_back() -> None:
+    entries = [envelopes.to_bytes(message) for message in MESSAGES]  # type: ignore[arg-type]
+    assert entries == [peers.to_proto(message).SerializeToString() for message in MESSAGES]  # type: ignore[arg-type]
+    data = envelopes.envelope(entries)
+    assert pb.ExchangeResponse.FromString(data).SerializeToString() == data
+    assert list(map(opened, envelopes.messages_of(data))) == MESSAGES
+
+
+def test_an_envelope_is_read_whatever_else_is_in_it() -> None:
+    accept = Accept(*HEAD, None, b"k", CELL, 1 << 33)
+    request = pb.ExchangeRequest(
+        hello=pb.Hello(cluster_id="c"),
+        messages=[peers.to_proto(accept), peers.to_proto(Check(*HEAD, None))],
+        traceparents=["00"],
+    )
+    data = request.SerializeToString()
+    later = b"\x9a\x06\x01x" + b"\x50\x07"  # fields 99 and 10, of a program after this one
+    for read in (data, data + later, later + data):
+        found = envelopes.messages_of(read)
+        assert list(map(opened, found)) == [accept, Check(*HEAD, None)]
+
+
+def test_an_accept_with_a_field_of_a_later_program_is_read() -> None:
+    accept = Accept(*HEAD, None, b"k", CELL, 0)
+    for place in ("entry", "accept", "cell"):
+        entry = peers.to_proto(accept)
+        part = {"entry": entry, "accept": entry.accept, "cell": entry.accept.cell}[place]
+        part.MergeFromString(b"\x9a\x06\x01x")
+        found = envelopes.messages_of(envelopes.envelope([entry.SerializeToString()]))
+        assert list(map(opened, found)) == [accept]
 
 
 def test_every_kind_of_message_is_tried() -> None:

@@ -109,3 +109,9 @@ def test_the_bytes_by_hand_are_those_of_protobuf(version: Version) -> None:
 def test_a_stamp_read_from_bytes_is_one_that_is_filled_in(partition: int, version: Version) -> None:
     filled = types_pb2.Stamp(partition=partition, version=rings.version_to_proto(version))
     assert rings.stamp_to_proto(partition, version) == filled
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_a_number_is_written_as_protobuf_writes_it(number: int) -> None:
+    written = types_pb2.Version(sequence=number).SerializeToString()
+    assert (b"\x10" + rings.varint(number) if number else b"") == written

@@ -98,6 +98,13 @@ def test_a_digest_sees_version_and_record_floor_and_nothing_else() -> None:
     assert {bucket_of(b"%d" % n, 4) for n in range(50)} == {0, 1, 2, 3}
 
 
+def test_a_digest_is_what_it_was_for_members_and_disks_of_earlier_programs() -> None:
+    head = cell(1).head._replace(
+        ver=Version(Epoch(4, "d1", 2), 9), rec_floor=Version(Epoch(1, "d2", 1), 3)
+    )
+    assert weigh(b"k", head) == 323753691962196808901854087575975968367
+
+
 def test_a_step_sees_its_own_writes_before_they_are_applied() -> None:
     disk = SimulatedDisk("a")
     store = Store(disk, disk.recovered(), 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import tomllib
 from collections.abc import Iterable
@@ -55,6 +56,23 @@ def test_allowances_only_shrink() -> None:
 
 def test_files_are_small_as_a_rule() -> None:
     must_be_empty(sizes.high_median(python_in("services/")))
+
+
+def test_what_is_compiled_remembers_by_fields() -> None:
+    """A cached property of a compiled class is worked out anew at each access."""
+    listed = dict[str, tuple[str, ...]]()
+    for node in ast.parse(text_of("setup.py")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+            (name,) = node.targets
+            listed[ast.unparse(name)] = ast.literal_eval(node.value)
+    folders = [f"services/becket/{folder}/" for folder in listed["FOLDERS"]]
+    modules = [f"services/becket/{module}.py" for module in listed["MODULES"]]
+    must_be_empty(
+        Finding(source.path, number, "compiled: a field, filled once, in place of this")
+        for source in python_in(*folders, *modules)
+        for number, line in enumerate(source.text.splitlines(), 1)
+        if "@cached_property" in line
+    )
 
 
 def test_core_calls_nothing_impure() -> None:

@@ -8,8 +8,7 @@ names exactly one content, for ever, so every transition raises it by one.
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 from becket.core.errors import InvalidRingError
 
@@ -36,46 +35,41 @@ class Config:
     new: tuple[Disk, ...] | None
     since: tuple[tuple[Disk, int], ...]
 
-    @cached_property
-    def is_joint(self) -> bool:
-        """Whether a change of this partition is under way."""
-        return self.new is not None
+    # What follows from the four. Fields, and no cached properties: compiled, those are worked out
+    # anew at each access, and every message asks for some of these.
+    is_joint: bool = field(init=False, repr=False, compare=False)
+    """Whether a change of this partition is under way."""
+    members: tuple[Disk, ...] = field(init=False, repr=False, compare=False)
+    """Every member, those of ``old`` first, without repetition."""
+    newcomers: tuple[Disk, ...] = field(init=False, repr=False, compare=False)
+    """Members of ``new`` that are not in ``old``."""
+    target: tuple[Disk, ...] = field(init=False, repr=False, compare=False)
+    """The members once the change under way has ended well."""
+    joined: dict[Disk, int] = field(init=False, repr=False, compare=False)
+    """``since`` as a mapping."""
+    old_set: frozenset[Disk] = field(init=False, repr=False, compare=False)
+    """``old`` as a set."""
+    new_set: frozenset[Disk] = field(init=False, repr=False, compare=False)
+    """``new`` as a set; that of ``old`` where the config is FINAL."""
+    member_set: frozenset[Disk] = field(init=False, repr=False, compare=False)
+    """``members`` as a set."""
 
-    @cached_property
-    def members(self) -> tuple[Disk, ...]:
-        """Every member, those of ``old`` first, without repetition."""
-        return self.old + self.newcomers
-
-    @cached_property
-    def newcomers(self) -> tuple[Disk, ...]:
-        """Members of ``new`` that are not in ``old``."""
-        old = frozenset(self.old)
-        return tuple(disk for disk in self.new or () if disk not in old)
-
-    @cached_property
-    def target(self) -> tuple[Disk, ...]:
-        """The members once the change under way has ended well."""
-        return self.old if self.new is None else self.new
-
-    @cached_property
-    def joined(self) -> dict[Disk, int]:
-        """``since`` as a mapping."""
-        return dict(self.since)
-
-    @cached_property
-    def old_set(self) -> frozenset[Disk]:
-        """``old`` as a set."""
-        return frozenset(self.old)
-
-    @cached_property
-    def new_set(self) -> frozenset[Disk]:
-        """``new`` as a set; that of ``old`` where the config is FINAL."""
-        return frozenset(self.target)
-
-    @cached_property
-    def member_set(self) -> frozenset[Disk]:
-        """``members`` as a set."""
-        return self.old_set | self.new_set
+    def __post_init__(self) -> None:
+        old_set = new_set = member_set = frozenset(self.old)
+        newcomers: tuple[Disk, ...] = ()
+        if self.new is not None:
+            newcomers = tuple(disk for disk in self.new if disk not in old_set)
+            new_set = frozenset(self.new)
+            member_set = old_set | new_set
+        keep = object.__setattr__
+        keep(self, "is_joint", self.new is not None)
+        keep(self, "members", self.old + newcomers)
+        keep(self, "newcomers", newcomers)
+        keep(self, "target", self.old if self.new is None else self.new)
+        keep(self, "joined", dict(self.since))
+        keep(self, "old_set", old_set)
+        keep(self, "new_set", new_set)
+        keep(self, "member_set", member_set)
 
     def old_majority(self, votes: AbstractSet[Disk]) -> bool:
         """Whether ``votes`` holds a majority of ``old``."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from becket.core.errors import InvalidRingError
 from becket.core.hashing import SLOT_BITS, TAG_OPEN, fast_digest, hashed_part
@@ -36,20 +35,23 @@ class Ring:
     leader_term: int = 0
     shift: int = field(init=False, repr=False, compare=False)
     """By how many bits a slot is shifted to give its partition."""
+    by_disk: dict[Disk, Member] = field(init=False, repr=False, compare=False)
+    """The members by disk."""
+    # Worked out when they are asked for. No cached properties: compiled, those remember nothing.
+    _held: dict[Disk, tuple[int, ...]] | None = field(init=False, repr=False, compare=False)
+    _joint: tuple[int, ...] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # A plain attribute: a cached property would add a fifth to the cost of a lookup.
-        object.__setattr__(self, "shift", SLOT_BITS + 1 - len(self.configs).bit_length())
+        keep = object.__setattr__
+        keep(self, "shift", SLOT_BITS + 1 - len(self.configs).bit_length())
+        keep(self, "by_disk", {member.disk: member for member in self.members})
+        keep(self, "_held", None)
+        keep(self, "_joint", None)
 
     @property
     def partitions(self) -> int:
         """The partition count."""
         return len(self.configs)
-
-    @cached_property
-    def by_disk(self) -> dict[Disk, Member]:
-        """The members by disk."""
-        return {member.disk: member for member in self.members}
 
     def lookup(self, key: bytes) -> Config:
         """The config of a key's partition: one hash and one table access."""
@@ -83,19 +85,27 @@ class Ring:
         found = self.by_disk.get(disk)
         return disk if found is None else found.name
 
-    @cached_property
+    @property
     def partitions_by_disk(self) -> dict[Disk, tuple[int, ...]]:
         """The partitions that each member has a part in, old or new, in rising order."""
-        found: dict[Disk, list[int]] = {member.disk: [] for member in self.members}
-        for partition, config in enumerate(self.configs):
-            for disk in config.members:
-                found.setdefault(disk, []).append(partition)
-        return {disk: tuple(held) for disk, held in found.items()}
+        held = self._held
+        if held is None:
+            found: dict[Disk, list[int]] = {member.disk: [] for member in self.members}
+            for partition, config in enumerate(self.configs):
+                for disk in config.members:
+                    found.setdefault(disk, []).append(partition)
+            held = {disk: tuple(partitions) for disk, partitions in found.items()}
+            object.__setattr__(self, "_held", held)
+        return held
 
-    @cached_property
+    @property
     def joint_partitions(self) -> tuple[int, ...]:
         """The partitions whose change is under way."""
-        return tuple(p for p, config in enumerate(self.configs) if config.is_joint)
+        joint = self._joint
+        if joint is None:
+            joint = tuple(p for p, config in enumerate(self.configs) if config.is_joint)
+            object.__setattr__(self, "_joint", joint)
+        return joint
 
     def with_configs(self, changes: Mapping[int, Config]) -> Ring:
         """The same ring, version included, with other configs for some partitions."""

@@ -16,8 +16,8 @@ under way, until members that run do not hear each other in time: that counts li
 limit, and the budget then rises step by step.
 
 The limit is the one that was set, or it follows from how things were before: a factor over the p99
-that was steady while nothing moved, or, where p99 wandered further than that by itself, three
-times its median deviation over it: chance must not slow a plan to its least.
+that was steady while nothing moved, or, where p99 wandered further than that by itself, twice its
+median deviation over it: chance must not slow a plan to its least.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from becket.core.errors import InvalidInputError
 _LOOKS, _LOOK_US = 20, 500_000
 """So many of the newest looks tell what is steady: a mean would remember a load that has ended."""
 
-_DEVIATIONS = 3
+_DEVIATIONS = 2
 
 
 class Foreground(NamedTuple):
@@ -68,7 +68,7 @@ class ThrottleSettings:
     """The smallest budget, in hundredths of a partition."""
     p99_limit_ms: int = 0
     """The foreground's p99 may be so long; 0: a factor over what was steady before."""
-    p99_percent: int = 120
+    p99_percent: int = 110
     """That factor, in hundredths."""
     p99_floor_ms: int = 2
     """A shorter p99 is never too long."""

@@ -63,7 +63,7 @@ class Settings:
     return_us: int = 1000 * MS
     """How often a coordinator looks whether the first of the order should have it back."""
     buckets: int = 64
-    page_keys: int = 256
+    page_keys: int = 128
     copy_window: int = 64
     """Keys that copying or purging has under way one by one in a partition."""
     copy_keys: int = 32

@@ -74,7 +74,7 @@ def test_moves_give_way_and_missing_copies_less_so() -> None:
     for ms in range(0, 1000, 100):
         pacer.pace(at(ms, p99_ms=10), idle)
     assert pacer.view.steady_us == 10_000
-    assert pacer.view.limit_us == 12_000
+    assert pacer.view.limit_us == 11_000
     planning = planned()
     assert pacer.pace(at(1000, p99_ms=10), planning).moving == 2
     assert pacer.pace(at(1100, p99_ms=10), planning).moving == 2

@@ -235,9 +235,9 @@ RING = (
         (
             core(
                 "replica",
-                "self.disk not in part.members:\n            return",
-                "self.disk not in part.members:\n"
-                "            if config is not None and self.disk not in part.members:\n"
+                "config is None or self.disk not in config.member_set:\n            return",
+                "config is None or self.disk not in config.member_set:\n"
+                "            if config is not None and self.disk not in config.member_set:\n"
                 "                return None\n"
                 "            return",
             ),
@@ -313,8 +313,9 @@ RING = (
         (
             core(
                 "replica",
-                "if message.gen < part.gen or self",
-                "if (message.gen < part.gen and not isinstance(message, Accept | CopyIn)) or self",
+                "if message.gen < part.gen or config is None",
+                "if (message.gen < part.gen and not isinstance(message, Accept | CopyIn))"
+                " or config is None",
             ),
         ),
         schedule="accept_after_rejoining",
@@ -326,7 +327,7 @@ RING = (
         (
             core(
                 "replica",
-                "if message.gen < part.gen or self.disk not in",
+                "if message.gen < part.gen or config is None or self.disk not in",
                 "if config is None or False and self.disk not in",
             ),
             core("replica", "yes = message.gen >= part.gen and", "yes ="),

@@ -8,7 +8,7 @@ carried counts as lost, which is always safe (PROTOCOL R10).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 
 from becket.adapters.cell_bytes import CELL_BYTES
@@ -353,11 +353,6 @@ _READ: dict[str, Callable[[pb.PeerMessage], Message]] = {
     "hand_over": _read_hand_over,
     "reply": _read_reply,
 }
-
-
-def from_protos(entries: Iterable[pb.PeerMessage]) -> list[Message]:
-    """The messages of an envelope, in order; raises PeerMessageError."""
-    return [from_proto(entry) for entry in entries]
 
 
 # Claims

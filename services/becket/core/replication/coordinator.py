@@ -69,7 +69,6 @@ class Coordinator:
         self.ctx = ctx
         self.part = part
         self.config: Config = config
-        self.members = config.member_set
         self.gen, self.epoch = reign
         self.seq = 0
         self.known_floor = floor
@@ -133,7 +132,7 @@ class Coordinator:
         """Take a reply by R9; one that is not this reign's says nothing."""
         if reply.epoch != self.epoch or reply.gen != self.gen:
             return
-        if sender not in self.members:
+        if sender not in self.config.member_set:
             return
         if reply.status in (Status.GEN, Status.EPOCH):
             self.overseer.on_refused(self.part, reply)
@@ -151,7 +150,7 @@ class Coordinator:
 
     def introduce(self, disk: Disk) -> None:
         """Show the config and the epoch to a member that does not count this reign's claims."""
-        if disk in self.members:
+        if disk in self.config.member_set:
             self._knows.discard(disk)
             check = self._check(self.ctx.next_id())
             self.ctx.request(disk, check._replace(config=self.config))

@@ -216,7 +216,7 @@ class Keys:
         state.purged = None
         round_ = self._open(state, Step.TOUCH, task)
         if task is not None:
-            round_.need = self._c.members
+            round_.need = self._c.config.member_set
         self._send(round_, self._c.config.members)
 
     def _write(self, round_: Round, cell: Cell) -> None:
@@ -409,7 +409,7 @@ class Keys:
         self._close(state, round_)
         c.stands()
         state.cell, state.fresh = round_.cell, True
-        missing = c.members - round_.acks
+        missing = c.config.member_set - round_.acks
         if missing:
             c.levelling.await_acks(round_.id, round_.key, set(missing))
         for decision in round_.decisions:
@@ -479,7 +479,7 @@ class Keys:
             state.fresh = False
             state.cell = None
             # It may be chosen all the same, and a touch that finds it asks no laggard (R34, R35).
-            self._c.levelling.note_unacked(round_.key, self._c.members - round_.acks)
+            self._c.levelling.note_unacked(round_.key, self._c.config.member_set - round_.acks)
         for decision in round_.decisions:
             self._ctx.unknown(decision.attempt, Reason.DEADLINE, self._c.stamp)
         if round_.task is not None:

@@ -50,7 +50,6 @@ class Part:
         "cleared_us",
         "corrupt",
         "max_counter",
-        "members",
         "number",
         "record",
         "released",
@@ -60,8 +59,6 @@ class Part:
     def __init__(self, number: int, record: PartitionRecord, now_us: int) -> None:
         self.number = number
         self.record = record
-        self.members = _members(record)
-        """Of the record's config; kept, because every message asks."""
         self.corrupt: dict[bytes, int] = {}
         self.released: Epoch = NO_EPOCH
         self.touched_us = now_us
@@ -73,10 +70,6 @@ class Part:
     def gen(self) -> int:
         """The highest generation seen; 0 where no config is known."""
         return self.record.config.gen if self.record.config is not None else 0
-
-
-def _members(record: PartitionRecord) -> frozenset[Disk]:
-    return record.config.member_set if record.config is not None else frozenset()
 
 
 class Watcher(Protocol):
@@ -176,8 +169,6 @@ class Replica:
 
     def _save(self, part: Part, record: PartitionRecord) -> None:
         invariants.record_never_falls(part.record, record)
-        if record.config is not part.record.config:
-            part.members = _members(record)
         part.record = record
         self.serial += 1
         self._store.put_record(part.number, record)
@@ -265,7 +256,7 @@ class Replica:
                 return self._reply(part, message, Status.BEHIND)
             self.adopt(part, message.config)
         config = part.record.config
-        if message.gen < part.gen or self.disk not in part.members:
+        if message.gen < part.gen or config is None or self.disk not in config.member_set:
             return self._reply(part, message, Status.GEN)._replace(config=config)
         return None
 

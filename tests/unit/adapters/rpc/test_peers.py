@@ -75,7 +75,7 @@ MESSAGES: list[Message] = [
 def test_there_and_back(message: Message) -> None:
     entry = peers.to_proto(message)  # type: ignore[arg-type]
     again = pb.PeerMessage.FromString(entry.SerializeToString())
-    assert list(map(opened, peers.from_protos([again]))) == [message]
+    assert opened(peers.from_proto(again)) == message
 
 
 def opened(message: Message) -> Message:
@@ -161,4 +161,4 @@ def broken() -> list[pb.PeerMessage]:
 @pytest.mark.parametrize("entry", broken(), ids=lambda e: str(e.WhichOneof("body")))
 def test_what_cannot_be_read_is_refused(entry: pb.PeerMessage) -> None:
     with pytest.raises(peers.PeerMessageError):
-        peers.from_protos([entry])
+        peers.from_proto(entry)

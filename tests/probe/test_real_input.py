@@ -8,12 +8,12 @@ members, and a stock gRPC client that has learnt the interface by reflection and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from becket import Client
 from becket.adapters.local.layout import Layout
+from becket.cli.chaos_local import look
 from tests.probe.running import BECKET, Running, cluster
 
 ROOT = Path(__file__).parents[2]
 MEMBERS = 3
 KILLS = 3
+WAIT_S = 60.0
 PEOPLE = os.environ.get("BECKET_PROBE_PEOPLE", "100000")
 """Cities with more people than that; 15000 gives all 34,000 rows."""
 
@@ -49,44 +51,70 @@ def cities(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory, cities: Path) -> Iterator[Running]:
-    """A cluster into which they were loaded while one process after the other was killed."""
+    """A cluster into which they were loaded while one process after the other was killed.
+
+    The load reads a pipe, so that it is amid its rows at each kill however fast it is.
+    """
     folder = tmp_path_factory.mktemp("real") / "cluster"
+    lines = cities.read_bytes().splitlines(keepends=True)
     with cluster(folder, "--members", str(MEMBERS), "--partitions", "64") as running:
-        killed: list[str] = []
-        done = threading.Event()
-        killer = threading.Thread(target=kill_one_by_one, args=(Layout(folder), done, killed))
-        killer.start()
-        try:
-            load = [*BECKET, "load", str(cities), "--key", "geonameid", "--prefix", "city/"]
-            loading = subprocess.run(
-                load, env=running.environment, capture_output=True, text=True, check=False
-            )
-        finally:
-            done.set()
-            killer.join()
-        assert loading.returncode == 0, loading.stdout + loading.stderr
-        assert killed, "nothing was killed while the rows were loaded"
+        load = [
+            *BECKET,
+            "load",
+            "-",
+            "--jsonl",
+            "--key",
+            "geonameid",
+            "--prefix",
+            "city/",
+            "--batch",
+            "100",
+        ]
+        with subprocess.Popen(
+            load,
+            env=running.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as loading:
+            assert loading.stdin is not None
+            # Where it gave up, what it said is the error to see.
+            with contextlib.suppress(BrokenPipeError):
+                for number, part in enumerate(parts(lines, -(-len(lines) // KILLS))):
+                    half = len(part) // 2
+                    loading.stdin.write(b"".join(part[:half]))
+                    asyncio.run(wait_for_row(running, part[0]))
+                    asyncio.run(kill(Layout(folder), f"storage-{number % MEMBERS}"))
+                    loading.stdin.write(b"".join(part[half:]))
+                    asyncio.run(wait_until_whole(Layout(folder)))
+            said, _ = loading.communicate(timeout=WAIT_S)
+        assert loading.returncode == 0, said.decode()
         yield running
 
 
-def kill_one_by_one(layout: Layout, done: threading.Event, killed: list[str]) -> None:
-    """Kill a storage process, wait until the keeper has started it again, go on with the next."""
-    for number in range(KILLS):
-        if done.wait(1.0):
-            return
-        name = f"storage-{number % MEMBERS}"
-        before = layout.read_processes().get(name)
-        if before is None:
-            return
-        os.kill(before.pid, signal.SIGKILL)
-        killed.append(name)
+async def wait_for_row(running: Running, line: bytes) -> None:
+    """Wait until a row has been written."""
+    key = b"city/%d" % json.loads(line)["geonameid"]
+    async with Client(running.target) as client, asyncio.timeout(WAIT_S):
+        while await client.get(key) is None:  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.001)
+
+
+async def kill(layout: Layout, name: str) -> None:
+    """Kill a process, and wait until the keeper has seen it."""
+    before = layout.read_processes()[name]
+    os.kill(before.pid, signal.SIGKILL)
+    async with asyncio.timeout(WAIT_S):
         # While it is dead it is in no table.
-        while layout.read_processes().get(name, before).pid == before.pid:
-            if done.wait(0.05):
-                return
-        # The next one dies only when this one is back for good.
-        if done.wait(3.0):
-            return
+        while layout.read_processes().get(name) == before:  # noqa: ASYNC110 - the keeper writes it
+            await asyncio.sleep(0.005)
+
+
+async def wait_until_whole(layout: Layout) -> None:
+    """Wait until each partition has all its replicas again."""
+    async with asyncio.timeout(WAIT_S):
+        while not (await look(layout)).is_whole:  # noqa: ASYNC110 - other processes see to it
+            await asyncio.sleep(0.05)
 
 
 def rows_of(cities: Path) -> dict[bytes, Any]:
@@ -142,7 +170,7 @@ def test_every_row_is_there_through_a_stock_client(loaded: Running, cities: Path
                 assert json.loads(result.get.entry.value) == rows[key]
 
 
-def parts(keys: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
-    """Runs of at most ``size`` keys."""
-    for start in range(0, len(keys), size):
-        yield keys[start : start + size]
+def parts(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    """Runs of at most ``size`` of them."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -20,6 +20,7 @@ PACKAGE = Path("services/becket")
 FOLDERS = ("adapters/dispatch", "core/membership", "core/replication", "core/ring")
 MODULES = (
     "adapters/cell_bytes",
+    "adapters/clocks",
     "adapters/engines/cells",
     "adapters/engines/damage",
     "adapters/rpc/envelopes",

@@ -1,7 +1,7 @@
-"""What every interceptor of a ``grpc.aio`` server has in common.
+"""What lies around every call of a ``grpc.aio`` server, in layers.
 
 Owns the wrapping of handlers: each is wrapped once, not once a call, and both ways to answer a
-stream (an asynchronous generator, a coroutine that writes) look the same to an interceptor: a
+stream (an asynchronous generator, a coroutine that writes) look the same to a layer: a
 coroutine that returns when the call has been answered. Must not do anything with a call itself.
 Invariants: a generator is closed when its call ends, in whatever way; a handler that is no
 coroutine counts as not implemented, as the generated base classes are.
@@ -22,10 +22,23 @@ Call: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-class Interceptor(grpc.aio.ServerInterceptor):
-    """Wraps each method once, as unary or as stream."""
+class Layer:
+    """Something around every call of a server."""
 
-    def __init__(self) -> None:
+    def wrap_unary(self, method: str, call: Call) -> Call:
+        """Around a call of one request and one response; ``method`` is ``package.Service/Call``."""
+        raise NotImplementedError
+
+    def wrap_stream(self, method: str, call: Call) -> Call:
+        """Around a call that streams in one direction at least."""
+        raise NotImplementedError
+
+
+class Layers(grpc.aio.ServerInterceptor):
+    """All layers of a server, the outermost first, as one interceptor: a call passes one."""
+
+    def __init__(self, *layers: Layer) -> None:
+        self._layers = layers
         # Not more than the server has methods: there is no handler for any other name.
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
@@ -45,27 +58,26 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self._wrapped[method] = (handler, wrapped)
         return wrapped
 
-    def wrap_unary(self, method: str, call: Call) -> Call:
-        """Around a call of one request and one response; ``method`` is ``package.Service/Call``."""
-        raise NotImplementedError
-
-    def wrap_stream(self, method: str, call: Call) -> Call:
-        """Around a call that streams in one direction at least."""
-        raise NotImplementedError
-
     def _wrap(self, method: str, handler: Handler) -> Handler:
         serializers = (handler.request_deserializer, handler.response_serializer)
         if handler.request_streaming and handler.response_streaming:
-            call = self.wrap_stream(method, _streaming(handler.stream_stream))
+            call = self._stream(method, _streaming(handler.stream_stream))
             return grpc.stream_stream_rpc_method_handler(call, *serializers)
         if handler.response_streaming:
-            call = self.wrap_stream(method, _streaming(handler.unary_stream))
+            call = self._stream(method, _streaming(handler.unary_stream))
             return grpc.unary_stream_rpc_method_handler(call, *serializers)
         if handler.request_streaming:
-            call = self.wrap_stream(method, _answering(handler.stream_unary))
+            call = self._stream(method, _answering(handler.stream_unary))
             return grpc.stream_unary_rpc_method_handler(call, *serializers)
-        call = self.wrap_unary(method, _answering(handler.unary_unary))
+        call = _answering(handler.unary_unary)
+        for layer in reversed(self._layers):
+            call = layer.wrap_unary(method, call)
         return grpc.unary_unary_rpc_method_handler(call, *serializers)
+
+    def _stream(self, method: str, call: Call) -> Call:
+        for layer in reversed(self._layers):
+            call = layer.wrap_stream(method, call)
+        return call
 
 
 def _streaming(behaviour: Callable[[Any, Any], Any] | None) -> Call:

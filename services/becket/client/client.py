@@ -142,8 +142,16 @@ class Client:
         :raises NotAppliedError: nobody answered in time.
         :raises InvalidInputError: an argument is out of its limits; ``field`` names it.
         """
-        operation = Get(key, consistency, max_staleness)
-        result = await self._one(operation, timeout)
+        limits = self._limits
+        if consistency is Consistency.LINEARIZABLE and max_staleness is None:
+            key = key_bytes(key, limits)
+            made = kv.Operation(get=kv.GetRequest(key=key))
+            dispatcher = self._connected().dispatcher
+            result = await dispatcher.read(key, made, self._timeout_us(timeout))
+            _raise_refusal(result)
+        else:
+            made = to_proto(Get(key, consistency, max_staleness), limits)
+            result = await self._one(made, timeout)
         found = result.get
         return entry_from_proto(found.entry) if found.HasField("entry") else None
 
@@ -170,7 +178,7 @@ class Client:
         :raises InvalidInputError: an argument is out of its limits; ``field`` names it.
         """
         operation = Put(key, value, ttl, if_absent, if_version)
-        result = await self._one(operation, timeout)
+        result = await self._one(to_proto(operation, self._limits), timeout)
         return result.put.version
 
     async def delete(
@@ -181,7 +189,8 @@ class Client:
         timeout: Span | None = None,  # noqa: ASYNC109
     ) -> bool:
         """Delete a key; returns whether it was there. Raises like ``put``."""
-        result = await self._one(Delete(key, if_version), timeout)
+        made = to_proto(Delete(key, if_version), self._limits)
+        result = await self._one(made, timeout)
         return result.delete.deleted
 
     async def increment(
@@ -198,7 +207,8 @@ class Client:
         :raises NotACounterError: the value is not the digits of a number.
         :raises CounterOverflowError: the sum would leave 64 signed bits.
         """
-        result = await self._one(Increment(key, delta), timeout)
+        made = to_proto(Increment(key, delta), self._limits)
+        result = await self._one(made, timeout)
         return result.increment.value
 
     async def batch(
@@ -296,12 +306,14 @@ class Client:
         seconds = self._timeout_s if timeout is None else timeout_seconds(timeout)
         return int(seconds * 1e6)
 
-    async def _one(self, operation: Operation, timeout: Span | None) -> kv.Result:  # noqa: ASYNC109
-        made = to_proto(operation, self._limits)
+    async def _one(self, made: kv.Operation, timeout: Span | None) -> kv.Result:  # noqa: ASYNC109
         results = await self._connected().dispatcher.run((made,), self._timeout_us(timeout))
-        result = results[0]
-        if result.HasField("status"):
-            error = answer_from_proto(result)
-            assert isinstance(error, BecketError)
-            raise error
-        return result
+        _raise_refusal(results[0])
+        return results[0]
+
+
+def _raise_refusal(result: kv.Result) -> None:
+    if result.HasField("status"):
+        error = answer_from_proto(result)
+        assert isinstance(error, BecketError)
+        raise error

@@ -30,6 +30,8 @@ MARGIN_MOST_S = 0.06
 deadline that has passed."""
 
 LONGEST_S = 3600.0
+LINEARIZABLE = kv.CONSISTENCY_LINEARIZABLE
+"""Reads that ask for no more are linearizable, also those that ask for nothing."""
 ENTRY_BYTES = 96
 """What an entry takes beside its key and its value."""
 
@@ -75,10 +77,13 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
         self, request: Request, operation: kv.Operation, context: Context
     ) -> kv.Result:
         parse(request, self._limits)
-        if _is_repeated(context):
+        if not isinstance(request, kv.GetRequest) and _is_repeated(context):
             _mark_repeated((operation,))
-        results = await self._dispatcher.run((operation,), _us(self._left_s(context)))
-        result = results[0]
+        left_us = _us(self._left_s(context))
+        if isinstance(request, kv.GetRequest) and request.consistency <= LINEARIZABLE:
+            result = await self._dispatcher.read(request.key, operation, left_us)
+        else:
+            [result] = await self._dispatcher.run((operation,), left_us)
         stamps = self._stamps((request.key,))
         if result.HasField("status"):
             # The result may be another caller's too: what is added is added to a copy.

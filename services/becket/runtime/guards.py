@@ -1,6 +1,6 @@
 """What stands between the wire and every servicer: errors, limits, deadlines, the end of streams.
 
-Owns the interceptors ``Errors`` and ``Admission``. Must not know any service. Invariants: no stack
+Owns the layers ``Errors`` and ``Admission``. Must not know any service. Invariants: no stack
 trace reaches a caller; no unary call runs without a deadline; the number of calls and of streams
 is bounded, and what is refused is refused before anything is done; health is always answered.
 
@@ -16,7 +16,7 @@ import secrets
 import grpc
 from grpc_status import rpc_status
 
-from becket.adapters.interception import Call, Context, Interceptor
+from becket.adapters.interception import Call, Context, Layer
 from becket.adapters.rpc.errors import internal_status, to_status
 from becket.core.errors import BecketError, BugError, OverloadedError
 from becket.runtime.health import SERVICE as HEALTH
@@ -27,11 +27,10 @@ UNARY_PAUSE_MS = 50
 STREAM_PAUSE_MS = 1000
 
 
-class Errors(Interceptor):
+class Errors(Layer):
     """Turns what a servicer raises into a status with details (DESIGN section 7)."""
 
     def __init__(self, log: Log) -> None:
-        super().__init__()
         self._log = log
 
     def wrap_unary(self, method: str, call: Call) -> Call:
@@ -60,11 +59,10 @@ class Errors(Interceptor):
         return await context.abort_with_status(rpc_status.to_status(internal_status(incident)))
 
 
-class Admission(Interceptor):
+class Admission(Layer):
     """Counts calls and streams, refuses those beyond the limits, gives deadlines, ends streams."""
 
     def __init__(self, *, max_unary: int, max_streams: int, default_deadline_ms: int) -> None:
-        super().__init__()
         self.unary = 0
         """Unary calls at this moment."""
         self.refused = 0

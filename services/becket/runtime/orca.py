@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
-from becket.adapters.interception import Call, Context, Interceptor
+from becket.adapters.interception import Call, Context, Layer
 from becket.adapters.telemetry.names import SERVER_ERRORS, code_name
 from becket.api.v1.orca_pb2 import OrcaLoadReport
 
@@ -38,11 +38,10 @@ Shares = Callable[[], Mapping[str, float]]
 """Shares of resources that are used, 0.0 to 1.0, by name."""
 
 
-class LoadMeter(Interceptor):
+class LoadMeter(Layer):
     """Measures unary calls and gives each answer the newest report. ``run`` it."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.trailers: Trailers = ()
         """What each answer carries; nothing before there is a report."""
         self.shares: Shares = dict

@@ -1,4 +1,4 @@
-"""The gRPC server of every service: its options, interceptors and credentials, in one place.
+"""The gRPC server of every service: its options, layers and credentials, in one place.
 
 Owns what keeps many connections, slow readers and garbage harmless: every size, number and time
 that gRPC bounds is set here. Must not know any service. Credentials come in here when there are
@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from becket.adapters.interception import Layer, Layers
 from becket.adapters.rpc.channels import message_bytes
 from becket.runtime.health import SERVICE as HEALTH
 from becket.runtime.health import HealthServicer
@@ -28,13 +29,11 @@ PING_MS = 1_000
 METADATA_BYTES = 16 << 10
 
 
-def open_server(
-    settings: ServiceSettings, interceptors: Sequence[grpc.aio.ServerInterceptor]
-) -> grpc.aio.Server:
-    """A server that is bound to nothing yet."""
+def open_server(settings: ServiceSettings, layers: Sequence[Layer]) -> grpc.aio.Server:
+    """A server that is bound to nothing yet; ``layers`` around each call, the outermost first."""
     message = message_bytes(settings.limits.batch_bytes)
     return grpc.aio.server(
-        interceptors=list(interceptors),
+        interceptors=[Layers(*layers)],
         options=[
             ("grpc.max_receive_message_length", message),
             ("grpc.max_send_message_length", message),

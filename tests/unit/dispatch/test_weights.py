@@ -55,7 +55,7 @@ async def test_of_equal_replicas_the_one_that_was_asked_less_is_picked() -> None
         for disk, asked in (("disk-0", 300), ("disk-1", 200), ("disk-2", 100)):
             lane = lanes[disk]
             assert lane is not None
-            lane.note_asked(asked)
+            lane.note_asked(asked, r.clock.now_us())
         found = await picks(r, 100)
         # Two of the three are drawn: the most asked one is in each pair with one asked less.
         assert found["disk-0"] == 0

@@ -37,10 +37,11 @@ from becket.adapters.dispatch.parcels import Parcel
 from becket.adapters.dispatch.routing import Way
 from becket.adapters.dispatch.submissions import Part
 from becket.adapters.dispatch.waiting import NEVER, Ticket
+from becket.adapters.rpc.operations import operation_id_bytes
 from becket.api.v1 import key_value_pb2 as kv
 from becket.core.errors import NotAppliedError, OutcomeUnknownError, OverloadedError
 from becket.core.replication.cells import Answer, Outcome, Reason
-from becket.core.replication.versions import ZERO, Version
+from becket.core.replication.versions import Version
 from becket.core.sessions import Session
 
 _REDIRECTS = 3
@@ -217,17 +218,10 @@ class Calling:
 
     def _sign(self, retry: bool, stamp: Version) -> None:
         """Write session, number, stamp and retry flag into every write (R26)."""
-        session_id, number = self.session.id, self.call.number
-        proto = None
-        if stamp is not ZERO:
-            proto = self._calls.context.stamps.proto_of(self.call.partition, stamp)
+        signed = operation_id_bytes(self.session.id, self.call.number, stamp)
         for part in self.parts:
             for write in part.writes:
-                found = write.operation_id
-                found.session_id = session_id
-                found.number = number
-                if proto is not None:
-                    found.stamp.CopyFrom(proto)
+                write.operation_id.ParseFromString(signed)
                 if retry:
                     write.retry = True
 

@@ -150,8 +150,24 @@ class Dispatcher:
             self._abandon(submission)
             raise
 
+    async def read(
+        self, key: bytes, operation: kv.Operation, timeout_us: int | None = None
+    ) -> kv.Result:
+        """The result of one linearizable read of ``key``: as ``run``, which would look for both."""
+        submission = self._submit((operation,), timeout_us, sys.maxsize, key)
+        try:
+            results = await submission.future
+        except asyncio.CancelledError:
+            self._abandon(submission)
+            raise
+        return results[0]
+
     def _submit(
-        self, operations: Sequence[kv.Operation], timeout_us: int | None, room: int
+        self,
+        operations: Sequence[kv.Operation],
+        timeout_us: int | None,
+        room: int,
+        read_key: bytes = b"",
     ) -> Submission:
         if self._closed:
             raise NotAppliedError("this client is closed")
@@ -162,6 +178,7 @@ class Dispatcher:
         patience_us = self.settings.default_deadline_us if timeout_us is None else timeout_us
         deadline_us = self._clock.now_us() + max(1, patience_us)
         submission = Submission(operations, deadline_us, loop.create_future(), self._on_over, room)
+        submission.read_key = read_key
         self._pending += count
         slot = deadline_us // _SLOT_US
         due = self._deadlines.get(slot)
@@ -194,16 +211,21 @@ class Dispatcher:
             return  # Who has arrived waits for the first ring.
         arrived, self._arrived = self._arrived, []
         self._is_lone = len(arrived) == 1 and self._pending == arrived[0].count
-        context = self.context
+        context, now_us = self.context, self._clock.now_us()
         for submission in arrived:
             if submission.is_over:
+                continue
+            if submission.read_key:
+                context.counts.calls += 1
+                context.budget.pay_in(1)
+                self._reads.begin_lone(submission, ring.partition_of(submission.read_key), now_us)
                 continue
             grouped = group(submission, ring)
             calls = len(grouped.parts) + len(grouped.reads)
             context.counts.calls += calls
             context.budget.pay_in(calls)
             if grouped.reads:
-                self._reads.begin(submission, grouped.reads)
+                self._reads.begin(submission, grouped.reads, now_us)
             for part in grouped.parts:
                 self._calls.begin(part)
 

@@ -36,6 +36,8 @@ PipelineCall = grpc.aio.StreamStreamCall[kv.PipelineRequest, kv.PipelineResponse
 
 _DEFERRED = 256
 """How far a batch looks past parcels that must wait for the next one."""
+_ASKED_STEP_US = 10_000
+"""What was asked of a member fades in steps of this length at least: by less than a hundredth."""
 
 
 class UnreachableError(RetryLaterError):
@@ -162,9 +164,13 @@ class Lane:
         age_us = self._clock.now_us() - self._asked_us
         return float(self._asked * 0.5 ** (age_us / 1e6))
 
-    def note_asked(self, count: int) -> None:
+    def note_asked(self, count: int, now_us: int) -> None:
         """So many operations are put here now."""
-        self._asked, self._asked_us = self.asked_lately() + count, self._clock.now_us()
+        age_us = now_us - self._asked_us
+        if age_us >= _ASKED_STEP_US:
+            self._asked *= 0.5 ** (age_us / 1e6)
+            self._asked_us = now_us
+        self._asked += count
 
     def put(self, parcel: Parcel, now_us: int) -> None:
         """Queue a parcel for the next batch.
@@ -187,7 +193,7 @@ class Lane:
         self._queued_operations += count
         self._queued_bytes += parcel.size
         self.in_flight_operations += count
-        self.note_asked(count)
+        self.note_asked(count, now_us)
         self._start()
 
     def doubt(self) -> None:

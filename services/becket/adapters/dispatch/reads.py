@@ -118,6 +118,9 @@ class Reading(Parcel):
         submission, failed = self.submission, []
         if self.fill is not None:
             self.reads.on_filled(self.keys[0], self.fill, results[0])
+        if len(results) == 1 and not results[0].HasField("status"):
+            submission.settle(self.places[0], results[0])
+            return
         for place, result in zip(self.places, results, strict=True):
             if result.HasField("status"):
                 failed.append((place, told_by(result.status)))
@@ -153,7 +156,9 @@ class Reads:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def begin(self, submission: Submission, places: Iterable[tuple[int, int, bytes]]) -> None:
+    def begin(
+        self, submission: Submission, places: Iterable[tuple[int, int, bytes]], now_us: int
+    ) -> None:
         """Start reads given as (place, partition, key)."""
         routes = self._context.routes
         readings: dict[Lane, Reading] = {}
@@ -178,7 +183,17 @@ class Reads:
             found.add(place, operation, key)
         for reading in readings.values():
             assert reading.way is not None
-            self._put(reading, reading.way)
+            self._put(reading, reading.way, now_us)
+
+    def begin_lone(self, submission: Submission, partition: int, now_us: int) -> None:
+        """Start the one linearizable read of a submission that names its key."""
+        reading = Reading(self, submission, partition)
+        reading.add(0, submission.operations[0], submission.read_key)
+        way = self._context.routes.way(partition)
+        if way is None:
+            self.try_now(reading)
+        else:
+            self._put(reading, way, now_us)
 
     def _begin_relaxed(
         self, submission: Submission, at: tuple[int, int, bytes], operation: kv.Operation
@@ -215,13 +230,12 @@ class Reads:
             context.ask_around(reading.partition, None)
             self._wait(reading, 0)
             return
-        self._put(reading, way)
+        self._put(reading, way, context.clock.now_us())
 
-    def _put(self, reading: Reading, way: Way) -> None:
+    def _put(self, reading: Reading, way: Way, now_us: int) -> None:
         reading.way = way
         reading.asked = False
         reading.attempts += 1
-        now_us = self._context.clock.now_us()
         left_us = reading.submission.deadline_us - now_us
         reading.patience_us = max(1000, min(way.lane.attempt_us, left_us))
         try:
@@ -402,6 +416,7 @@ class Reads:
     def _send_twins(self, reading: Reading, ways: dict[int, Way]) -> None:
         """Attempts beside an open one, for what is unanswered of the partitions in ``ways``."""
         submission = reading.submission
+        now_us = self._context.clock.now_us()
         twins: dict[Lane, Reading] = {}
         for place, operation, key in zip(
             reading.places, reading.operations, reading.keys, strict=True
@@ -420,7 +435,7 @@ class Reads:
             twin.add(place, operation, key)
         for twin in twins.values():
             assert twin.way is not None
-            self._put(twin, twin.way)
+            self._put(twin, twin.way, now_us)
 
     # The end
 

@@ -1,15 +1,15 @@
 """The newest stamp seen of each partition (PROTOCOL R30), learnt from every answer.
 
-Owns the comparison with what is known and the protobuf form of each stamp, made once a change.
-Invariant: a partition's stamp never falls. A higher one is always safe to send, since it belongs
-to an operation only from the moment that it is sent (``becket.core.sessions``).
+Owns the comparison with what is known. Invariant: a partition's stamp never falls. A higher one is
+always safe to send, since it belongs to an operation only from the moment that it is sent
+(``becket.core.sessions``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from becket.adapters.rpc.rings import version_to_proto
+from becket.adapters.rpc.rings import stamp_to_proto
 from becket.api.v1 import types_pb2
 from becket.core.replication.versions import ZERO, Epoch, Version
 
@@ -19,7 +19,6 @@ class Stamps:
 
     def __init__(self, learnt: Callable[[int, Version], None]) -> None:
         self._versions: dict[int, Version] = {}
-        self._protos: dict[int, types_pb2.Version] = {}
         self._learnt = learnt
 
     def get(self, partition: int) -> Version:
@@ -47,26 +46,13 @@ class Stamps:
         if version <= self._versions.get(partition, ZERO):
             return
         self._versions[partition] = version
-        self._protos.pop(partition, None)
         self._learnt(partition, version)
-
-    def proto(self, partition: int) -> types_pb2.Version:
-        """The stamp as protobuf; shared, so it must be copied and not changed."""
-        made = self._protos.get(partition)
-        if made is None:
-            made = self._protos[partition] = version_to_proto(self.get(partition))
-        return made
-
-    def proto_of(self, partition: int, version: Version) -> types_pb2.Version:
-        """Any stamp of the partition as protobuf; shared like ``proto``."""
-        if version == self._versions.get(partition):
-            return self.proto(partition)
-        return version_to_proto(version)
 
     def told(self, partitions: Iterable[int]) -> list[types_pb2.Stamp]:
         """The stamps of these partitions, where known, for the answer to a caller."""
+        versions = self._versions
         return [
-            types_pb2.Stamp(partition=partition, version=self.proto(partition))
+            stamp_to_proto(partition, versions[partition])
             for partition in partitions
-            if partition in self._versions
+            if partition in versions
         ]

@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from becket.adapters.rpc.errors import to_status
 from becket.adapters.rpc.rings import (
     field_bytes,
+    varint,
     version_from_bytes,
     version_from_proto,
     version_to_bytes,
@@ -124,6 +125,15 @@ def parse(request: Request, limits: Limits) -> Parsed:
     operation = _operation(request, limits)
     limits.check_operation(operation, "")
     return Parsed(key, operation, _caller(request))
+
+
+def operation_id_bytes(session: str, number: int, stamp: Version) -> bytes:
+    """An OperationId as protobuf writes it; put together by hand, as every write carries one.
+
+    ``stamp`` ZERO: the session has seen none.
+    """
+    named = field_bytes(b"\x0a", session.encode()) + b"\x10" + varint(number)
+    return named if stamp is ZERO else named + field_bytes(b"\x1a", version_to_bytes(stamp))
 
 
 def _operation(request: Write, limits: Limits) -> Operation:

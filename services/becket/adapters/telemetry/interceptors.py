@@ -23,7 +23,7 @@ from opentelemetry.context import Context as TraceContext
 from opentelemetry.metrics import Histogram
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode, Tracer
 
-from becket.adapters.interception import Call, Context, Interceptor
+from becket.adapters.interception import Call, Context, Layer
 from becket.adapters.telemetry import names
 from becket.adapters.telemetry.setup import Telemetry
 from becket.adapters.telemetry.tracing import current_headers, parent_of, sampled
@@ -51,11 +51,10 @@ def _ended(context: Context, error: BaseException | None) -> str:
     return name if error is None or name != "OK" else "UNKNOWN"
 
 
-class ServerTelemetry(Interceptor):
-    """The outermost interceptor: it sees the status that the others made."""
+class ServerTelemetry(Layer):
+    """The outermost layer: it sees the status that the others made."""
 
     def __init__(self, telemetry: Telemetry) -> None:
-        super().__init__()
         self._tracer = telemetry.tracer
         self._roots = telemetry.trace_ratio > 0
         self._duration = telemetry.meter.create_histogram(

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
+from becket.adapters.interception import Layers
 from becket.adapters.telemetry.interceptors import ServerTelemetry, client_interceptors
 from becket.adapters.telemetry.setup import Telemetry, TelemetryOptions
 from becket.adapters.telemetry.tracing import current_parent
@@ -83,7 +84,7 @@ async def pair(
     server_side: Side, client_side: Side | None = None
 ) -> AsyncIterator[tuple[Servicer, balancer_pb2_grpc.BalancerServiceAsyncStub]]:
     servicer = Servicer()
-    server = grpc.aio.server(interceptors=[ServerTelemetry(server_side.telemetry)])
+    server = grpc.aio.server(interceptors=[Layers(ServerTelemetry(server_side.telemetry))])
     balancer_pb2_grpc.add_BalancerServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

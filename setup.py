@@ -30,7 +30,6 @@ MODULES = (
     "adapters/rpc/rings",
     "core/errors",
     "core/hashing",
-    "core/limits",
     "core/load/hot_keys",
     "core/load/sketch",
     "core/routes",
@@ -44,8 +43,13 @@ MODULES = (
     "storage/refusals",
     "storage/shell",
 )
-INTERPRETED = ("adapters/dispatch/settings",)
-"""It goes through its own fields by ``vars``, which an instance of a compiled class has not.
+INTERPRETED = (
+    "adapters/dispatch/settings",
+    "core/membership/settings",
+    "core/replication/settings",
+)
+"""Groups of settings: pydantic fills a dataclass by its ``__dict__``, which an instance of a
+compiled class has not. So is ``core/limits``.
 
 For the like reason nothing is compiled that callers hold, as ``client/values``: pickle sets the
 fields of a frozen dataclass past its class, which a compiled one refuses.

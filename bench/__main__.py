@@ -7,6 +7,7 @@ on its time; one that cannot be had here is skipped, with the reason.
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import typer
 from becket.core.build import is_compiled
 from bench import balance, cluster_size, restarts, ring_change
 from bench.bars import changes, read_stored, store, verdicts
+from bench.rounds import merged
 from bench.systems import SYSTEMS
 from bench.telling import picture, tell
 from bench.workloads import BOUNDS, SIZES
@@ -72,6 +74,9 @@ def main(
     only: Annotated[str, typer.Option(help="Workloads with this in their name.")] = "",
     seed: Annotated[int, typer.Option(help="The same seed asks for the same keys.")] = 1,
     out: Annotated[Path, typer.Option(help="The folder for results.")] = OUT,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=10, help="Measure all in turn so often; the fastest counts.")
+    ] = 1,
     keep: Annotated[bool, typer.Option(help="Store the ratios, for later runs.")] = False,
 ) -> None:
     """Measure, print one table, write results.json and picture.png."""
@@ -81,16 +86,23 @@ def main(
         raise typer.BadParameter(f"sizes are {', '.join(SIZES)}; systems {', '.join(SYSTEMS)}")
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    reports = {name: measure(name, size, seed, out, only) for name in names}
-    results = {"size": size, "seed": seed, "compiled": is_compiled(), "systems": reports}
+    each = [{name: measure(name, size, seed, out, only) for name in names} for _ in range(rounds)]
+    reports = {name: merged([one[name] for one in each]) for name in names}
+    results = {
+        "size": size,
+        "seed": seed,
+        "rounds": rounds,
+        "compiled": is_compiled(),
+        "python": platform.python_version(),
+        "systems": reports,
+    }
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    print(f"becket is {'compiled, as in an image' if is_compiled() else 'interpreted'}")
     tell(reports, verdicts(reports), changes(reports, read_stored()))
     picture(reports, out / "picture.png")
     print(f"{time.monotonic() - began:.0f} s; results.json and picture.png are in {out}")
     if keep:
         store(reports)
-    wrong = problems(reports)
+    wrong = [sentence for one in each for sentence in problems(one)]
     for sentence in wrong:
         print(f"wrong: {sentence}", file=sys.stderr)
     if wrong:
@@ -106,6 +118,9 @@ OTHERS: dict[str, Callable[[list[str]], None]] = {
 """Benches of Becket alone, with command lines of their own."""
 
 if __name__ == "__main__":
+    # An interpreted Becket is another measurement.
+    build = "compiled, as in an image" if is_compiled() else "interpreted"
+    print(f"becket is {build}; Python {platform.python_version()}", flush=True)
     if sys.argv[1:2] and sys.argv[1] in OTHERS:
         OTHERS[sys.argv[1]](sys.argv[2:])
     else:

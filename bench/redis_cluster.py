@@ -22,8 +22,15 @@ CONNECTIONS = 512
 class Redis:
     """The cluster and its client."""
 
-    # RuntimeError: what uvloop says where redis-py writes to a connection that has just broken.
-    failures: tuple[type[Exception], ...] = (RedisError, OSError, RuntimeError, TimeoutError)
+    # RuntimeError is what uvloop says where redis-py writes to a connection that has just broken,
+    # AttributeError what redis-py says where it has dropped the writer of one meanwhile.
+    failures: tuple[type[Exception], ...] = (
+        RedisError,
+        OSError,
+        RuntimeError,
+        AttributeError,
+        TimeoutError,
+    )
 
     def __init__(self) -> None:
         self._servers: dict[int, Server] = {}

@@ -38,6 +38,37 @@ async def test_a_slow_read_is_tried_a_second_time() -> None:
         assert r.dispatcher.counts.hedges == 1
 
 
+async def test_a_lone_read_goes_the_way_of_a_list_of_one() -> None:
+    async with rig(know=False) as r:
+        early = asyncio.create_task(r.dispatcher.read(b"k", get(b"k"), 5_000_000))
+        await asyncio.sleep(0)
+        r.learn_ring()
+        # The first one waited for the ring.
+        assert not (await r.during(early)).get.HasField("entry")
+        await r.run(put(b"k", b"v"))
+        found = await r.dispatcher.read(b"k", get(b"k"))
+        assert found == (await r.run(get(b"k")))[0]
+        assert found.get.entry.value == b"v"
+        assert r.dispatcher.counts.calls == 4
+        assert r.dispatcher.pending == 0
+
+
+async def test_a_lone_read_that_nobody_answers_was_not_applied() -> None:
+    async with rig() as r:
+        for member in r.cluster.members.values():
+            member.hold()
+        read = asyncio.create_task(r.dispatcher.read(b"k", get(b"k"), 1_000_000))
+        assert isinstance(error_of(await r.during(read)), NotAppliedError)
+        left = asyncio.create_task(r.dispatcher.read(b"k", get(b"k")))
+        await asyncio.sleep(0)
+        assert r.dispatcher.pending == 1
+        left.cancel()
+        await asyncio.gather(left, return_exceptions=True)
+        assert r.dispatcher.pending == 0
+        for member in r.cluster.members.values():
+            member.release()
+
+
 async def test_hedges_have_a_budget() -> None:
     async with rig(settings=DispatchSettings(budget_most=1, budget_floor=0.001)) as r:
         member = r.cluster.members["disk-0"]

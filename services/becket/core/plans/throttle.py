@@ -33,6 +33,8 @@ _LOOKS, _LOOK_US = 20, 500_000
 """So many of the newest looks tell what is steady: a mean would remember a load that has ended."""
 
 _DEVIATIONS = 2
+_FAR = 2
+"""p99 is far shorter than it was where it is so many times shorter: chance does not halve it."""
 
 
 class Foreground(NamedTuple):
@@ -96,12 +98,19 @@ class ThrottleSettings:
 
 
 class Steady:
-    """What p99 was while nothing moved, how far it wandered, and the limit of both; by medians."""
+    """What p99 was while nothing moved, how far it wandered, and the limit of both; by medians.
+
+    What moves only adds to p99. So where it is far shorter while something moves, what was learnt
+    before was a load that has ended, or nothing was known, and what is felt now takes its place.
+    """
 
     def __init__(self, settings: ThrottleSettings) -> None:
         self._settings = settings
         self._next_us = 0
         self._looks: deque[int] = deque(maxlen=_LOOKS)
+        self._moving: deque[int] = deque(maxlen=_LOOKS)
+        """Looks while something moves."""
+        self._moving_us = 0
         self.p99_us: int | None = None
         self.deviation_us = 0
         """How far p99 was from that, in the middle."""
@@ -111,11 +120,26 @@ class Steady:
         if not is_calm:
             # What was disturbed until now is still in the next reports.
             self._next_us = now_us + self._settings.settle_ms * 1000
-        elif foreground is not None and now_us >= self._next_us:
+            if foreground is not None and now_us >= self._moving_us:
+                self._moving_us = now_us + _LOOK_US
+                self._note_moving(foreground.p99_us)
+            return
+        self._moving.clear()
+        if foreground is not None and now_us >= self._next_us:
             self._next_us = now_us + _LOOK_US
             self._looks.append(foreground.p99_us)
-            self.p99_us = middle = round(median(self._looks))
-            self.deviation_us = round(median(abs(look - middle) for look in self._looks))
+            self._learn()
+
+    def _note_moving(self, p99_us: int) -> None:
+        self._moving.append(p99_us)
+        known_us = self._settings.p99_unknown_ms * 1000 if self.p99_us is None else self.p99_us
+        if len(self._moving) == _LOOKS and _FAR * median(self._moving) < known_us:
+            self._looks = self._moving.copy()
+            self._learn()
+
+    def _learn(self) -> None:
+        self.p99_us = middle = round(median(self._looks))
+        self.deviation_us = round(median(abs(look - middle) for look in self._looks))
 
     @property
     def limit_us(self) -> int:

@@ -13,11 +13,12 @@ from becket.adapters.rpc.operations import (
     NOBODY,
     Caller,
     Request,
+    operation_id_bytes,
     parse,
     parse_batch,
     result_to_bytes,
 )
-from becket.adapters.rpc.rings import version_to_bytes
+from becket.adapters.rpc.rings import version_to_bytes, version_to_proto
 from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import types_pb2
 from becket.core.errors import (
@@ -99,6 +100,23 @@ def test_a_put_with_everything() -> None:
     # Part of a millisecond counts as a whole one: nothing expires before its time.
     assert parsed.operation == Operation(Kind.PUT, b"v", 1, if_version=V)
     assert parsed.caller == Caller("s", 4, ZERO, retry=True)
+
+
+@given(
+    st.text(min_size=1, max_size=64),
+    st.integers(1, (1 << 64) - 1),
+    st.none() | st.tuples(st.integers(1, 1 << 40), st.text(max_size=20), st.integers(0, 1 << 40)),
+    st.integers(1, 1 << 60),
+)
+def test_an_identity_is_written_as_protobuf_would(
+    session: str, number: int, epoch: tuple[int, str, int] | None, seq: int
+) -> None:
+    stamp = ZERO if epoch is None else Version(Epoch(*epoch), seq)
+    expected = types_pb2.OperationId(session_id=session, number=number)
+    if epoch is not None:
+        expected.stamp.CopyFrom(version_to_proto(stamp))
+    written = operation_id_bytes(session, number, stamp)
+    assert written == expected.SerializeToString(deterministic=True)
 
 
 def test_r32_a_request_id_is_a_session_without_stamps() -> None:

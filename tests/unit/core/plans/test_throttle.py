@@ -152,6 +152,35 @@ def test_a_p99_that_wanders_by_itself_may_wander_as_far_during_a_plan() -> None:
     assert steady.limit_us == steady.p99_us * 110 // 100
 
 
+def test_a_load_that_has_ended_is_forgotten_while_something_moves() -> None:
+    steady = Steady(SETTINGS)
+    for number in range(20):
+        steady.note(number * 500_000, Foreground(40_000, 100), is_calm=True)
+    assert steady.limit_us == 44_000
+    for number in range(20, 60):
+        # As long as chance could do it, or as it was for a moment only, nothing is learnt.
+        felt = 21_000 if number < 40 or number == 45 else 19_000
+        steady.note(number * 500_000, Foreground(felt, 100), is_calm=False)
+        assert (steady.p99_us == 19_000) == (number >= 51), number
+    assert steady.limit_us == 20_900
+    # Nor is it ever learnt that more may be felt.
+    for number in range(60, 100):
+        steady.note(number * 500_000, Foreground(80_000, 100), is_calm=False)
+    assert steady.limit_us == 20_900
+
+
+def test_who_begins_amid_a_plan_learns_what_is_at_least_steady() -> None:
+    steady = Steady(replace(SETTINGS, p99_unknown_ms=50))
+    for number in range(20):
+        assert steady.limit_us == 50_000
+        steady.note(number * 500_000, Foreground(6_000, 100), is_calm=False)
+    assert steady.limit_us == 6_600
+    slow = Steady(replace(SETTINGS, p99_unknown_ms=50))
+    for number in range(20):
+        slow.note(number * 500_000, Foreground(45_000, 100), is_calm=False)
+    assert slow.limit_us == 50_000
+
+
 def test_a_limit_that_was_set_is_the_limit() -> None:
     steady = Steady(replace(SETTINGS, p99_limit_ms=7))
     steady.note(0, Foreground(90_000, 100), is_calm=True)

@@ -17,11 +17,10 @@ Row = dict[str, Any]
 def merged(rounds: list[Report]) -> Report:
     """One report of a system's reports, the first round first."""
     report = dict(rounds[-1])
-    for each in rounds:
-        # Nothing was measured in such a round: another one may tell more.
-        if not each["skipped"]:
-            report["skipped"] = ""
-    names = {name: None for each in rounds for name in each["rows"]}
+    if not all(each["skipped"] for each in rounds):
+        # In one that was skipped nothing was measured: another one tells more.
+        report["skipped"] = ""
+    names = dict.fromkeys(name for each in rounds for name in each["rows"])
     report["rows"] = {
         name: _best([e["rows"][name] for e in rounds if name in e["rows"]]) for name in names
     }

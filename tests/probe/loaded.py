@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from becket.adapters.clocks import monotonic_us
+from becket.adapters.local.layout import Layout
 from becket.cli.chaos_local import look
 from becket.cli.verify_probes import Probes
 from becket.cli.verify_recording import Counts, Recorder
@@ -20,6 +21,13 @@ from becket.testing import Cluster
 
 LOAD = Load(writers=2, readers=1, keys=60, batch=8, timeout_s=10.0, rate=600)
 PATIENCE_S = 60.0
+
+
+async def until_whole(layout: Layout) -> None:
+    """Wait until each partition has all its replicas on disks that are there."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not (await look(layout)).is_whole:  # noqa: ASYNC110 - other processes see to it
+            await asyncio.sleep(0.05)
 
 
 class Loaded:
@@ -50,9 +58,7 @@ class Loaded:
 
     async def whole(self) -> None:
         """Wait until each partition has all its replicas on disks that are there."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not (await look(self.cluster.layout)).is_whole:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await until_whole(self.cluster.layout)
 
     def tell_gap(self, what: str, keys: list[bytes], since_us: int) -> int:
         """The longest gap of these keys since then, in milliseconds."""

@@ -28,13 +28,12 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from becket import Client
 from becket.adapters.local.layout import Layout
-from becket.cli.chaos_local import look
+from tests.probe.loaded import PATIENCE_S, until_whole
 from tests.probe.running import BECKET, Running, cluster
 
 ROOT = Path(__file__).parents[2]
 MEMBERS = 3
 KILLS = 3
-WAIT_S = 60.0
 PEOPLE = os.environ.get("BECKET_PROBE_PEOPLE", "100000")
 """Cities with more people than that; 15000 gives all 34,000 rows."""
 
@@ -86,8 +85,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, cities: Path) -> Iterator[R
                     asyncio.run(wait_for_row(running, part[0]))
                     asyncio.run(kill(Layout(folder), f"storage-{number % MEMBERS}"))
                     loading.stdin.write(b"".join(part[half:]))
-                    asyncio.run(wait_until_whole(Layout(folder)))
-            said, _ = loading.communicate(timeout=WAIT_S)
+                    asyncio.run(until_whole(Layout(folder)))
+            said, _ = loading.communicate(timeout=PATIENCE_S)
         assert loading.returncode == 0, said.decode()
         yield running
 
@@ -95,7 +94,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, cities: Path) -> Iterator[R
 async def wait_for_row(running: Running, line: bytes) -> None:
     """Wait until a row has been written."""
     key = b"city/%d" % json.loads(line)["geonameid"]
-    async with Client(running.target) as client, asyncio.timeout(WAIT_S):
+    async with Client(running.target) as client, asyncio.timeout(PATIENCE_S):
         while await client.get(key) is None:  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.001)
 
@@ -104,17 +103,10 @@ async def kill(layout: Layout, name: str) -> None:
     """Kill a process, and wait until the keeper has seen it."""
     before = layout.read_processes()[name]
     os.kill(before.pid, signal.SIGKILL)
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         # While it is dead it is in no table.
         while layout.read_processes().get(name) == before:  # noqa: ASYNC110 - the keeper writes it
             await asyncio.sleep(0.005)
-
-
-async def wait_until_whole(layout: Layout) -> None:
-    """Wait until each partition has all its replicas again."""
-    async with asyncio.timeout(WAIT_S):
-        while not (await look(layout)).is_whole:  # noqa: ASYNC110 - other processes see to it
-            await asyncio.sleep(0.05)
 
 
 def rows_of(cities: Path) -> dict[bytes, Any]:

@@ -16,7 +16,7 @@ import grpc
 
 from becket.adapters.dispatch.connection import Connection
 from becket.adapters.rpc.errors import StatusError, to_status
-from becket.adapters.rpc.operations import Request, parse, parse_batch
+from becket.adapters.rpc.operations import GET, Request, parse, parse_batch
 from becket.api.v1 import errors_pb2, types_pb2
 from becket.api.v1 import key_value_pb2 as kv
 from becket.api.v1 import key_value_pb2_grpc as rpc
@@ -30,8 +30,6 @@ MARGIN_MOST_S = 0.06
 deadline that has passed."""
 
 LONGEST_S = 3600.0
-LINEARIZABLE = kv.CONSISTENCY_LINEARIZABLE
-"""Reads that ask for no more are linearizable, also those that ask for nothing."""
 ENTRY_BYTES = 96
 """What an entry takes beside its key and its value."""
 
@@ -76,11 +74,12 @@ class KeyValueServicer(rpc.KeyValueServiceServicer):
     async def _single(
         self, request: Request, operation: kv.Operation, context: Context
     ) -> kv.Result:
-        parse(request, self._limits)
-        if not isinstance(request, kv.GetRequest) and _is_repeated(context):
+        parsed = parse(request, self._limits)
+        is_read = parsed.operation is GET
+        if not is_read and _is_repeated(context):
             _mark_repeated((operation,))
         left_us = _us(self._left_s(context))
-        if isinstance(request, kv.GetRequest) and request.consistency <= LINEARIZABLE:
+        if is_read and parsed.staleness_us < 0:
             result = await self._dispatcher.read(request.key, operation, left_us)
         else:
             [result] = await self._dispatcher.run((operation,), left_us)

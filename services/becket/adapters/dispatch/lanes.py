@@ -166,10 +166,8 @@ class Lane:
 
     def note_asked(self, count: int, now_us: int) -> None:
         """So many operations are put here now."""
-        age_us = now_us - self._asked_us
-        if age_us >= _ASKED_STEP_US:
-            self._asked *= 0.5 ** (age_us / 1e6)
-            self._asked_us = now_us
+        if now_us - self._asked_us >= _ASKED_STEP_US:
+            self._asked, self._asked_us = self.asked_lately(), now_us
         self._asked += count
 
     def put(self, parcel: Parcel, now_us: int) -> None:

@@ -71,8 +71,7 @@ def version_to_bytes(version: Version) -> bytes:
 
 @lru_cache(MOST_EPOCHS)
 def _epoch_field(epoch: Epoch) -> bytes:
-    alone = types_pb2.Version(epoch=epoch_to_proto(epoch))
-    return alone.SerializeToString(deterministic=True)
+    return version_to_proto(Version(epoch, 0)).SerializeToString(deterministic=True)
 
 
 def varint(number: int) -> bytes:
